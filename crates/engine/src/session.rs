@@ -1,0 +1,145 @@
+//! One management connection to one running server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use pilothouse_model::{Liveness, ReplicationFacts, Secret, ServerFacts};
+
+use crate::{EngineError, ServerSettings};
+
+/// When a call must have ended, on the monotonic clock.
+pub type Deadline = Instant;
+
+/// How to reach a server for administration.
+#[derive(Clone, Debug)]
+pub struct ManagementAccess {
+    /// The unix socket.
+    pub socket: PathBuf,
+    /// The secret of the management account.
+    pub secret: Secret,
+}
+
+/// A server of the same database, as its siblings reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Host name or address.
+    pub host: String,
+    /// The port that replication uses: the TLS port where replication is encrypted.
+    pub port: u16,
+}
+
+/// A database that we do not run and that a primary of ours follows.
+#[derive(Clone, Debug)]
+pub struct SyncSource {
+    /// Where it is.
+    pub peer: Peer,
+    /// The user to log in as; empty for the login without a name.
+    pub username: String,
+    /// The password, if one is needed.
+    pub password: Option<Secret>,
+    /// Whether to speak TLS to it.
+    pub tls: bool,
+}
+
+/// How far the making of a snapshot file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// Being written.
+    Running,
+    /// The last one begun with [`Session::begin_snapshot`] is whole and stands at this path, relative to the data directory.
+    Done(PathBuf),
+    /// The last one failed, with the server's words.
+    Failed(String),
+}
+
+/// What an engine reports for statistics: totals and gauges by the engine's own names, already numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Totals since the start of the process and gauges.
+    pub numbers: BTreeMap<String, f64>,
+    /// Calls since the start per command, lower case.
+    pub calls: BTreeMap<String, u64>,
+}
+
+/// A reply to a client command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nothing.
+    Nil,
+    /// A status word, for instance `OK`.
+    Status(String),
+    /// A number.
+    Integer(i64),
+    /// A floating-point number.
+    Double(f64),
+    /// True or false.
+    Boolean(bool),
+    /// Bytes.
+    Bulk(Vec<u8>),
+    /// Several replies.
+    Array(Vec<Reply>),
+    /// The command was refused, with the server's words.
+    Error(String),
+}
+
+/// One management connection to one running server. After an error of class `Transient` the session is used up: drop it and connect
+/// again. Methods are not cancel-safe: a future that is dropped midway leaves the session used up as well.
+#[async_trait]
+pub trait Session: Send {
+    /// Asks for a sign of life; as cheap as the product allows.
+    async fn probe(&mut self, deadline: Deadline) -> Result<Liveness, EngineError>;
+
+    /// Asks what the server says of itself.
+    async fn observe(&mut self, deadline: Deadline) -> Result<ServerFacts, EngineError>;
+
+    /// Asks only for replication: what the failover path polls.
+    async fn replication(&mut self, deadline: Deadline) -> Result<ReplicationFacts, EngineError>;
+
+    /// Asks for totals and gauges.
+    async fn load(&mut self, deadline: Deadline) -> Result<Load, EngineError>;
+
+    /// Makes the running server follow `settings`: limits, persistence, tuning, certificates, logins, fence. Sends only what differs;
+    /// returns whether anything did. Connections of logins that lost a right to exist are closed. Writes nothing to disk.
+    async fn apply(&mut self, settings: &ServerSettings, deadline: Deadline) -> Result<bool, EngineError>;
+
+    /// Closes the server for everybody but the management account and closes their connections.
+    async fn fence(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Makes it a primary. Success when it already is one.
+    async fn promote(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Makes it a replica of a server of the same database. Success when it already follows it.
+    async fn attach(&mut self, primary: &Peer, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Makes it follow a database that we do not run. Success when it already follows it.
+    async fn follow_external(&mut self, source: &SyncSource, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Holds writes of clients back for at most `millis`, for a switch without loss. Never longer: the server ends it by itself.
+    async fn pause_writes(&mut self, millis: u64, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Ends [`Session::pause_writes`].
+    async fn resume_writes(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Closes every client connection but ours; those of replicas stay.
+    async fn disconnect_clients(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Removes all data.
+    async fn flush(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Begins to write a snapshot of the dataset; success when one is being written already.
+    async fn begin_snapshot(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// How far the snapshot is.
+    async fn snapshot_state(&mut self, deadline: Deadline) -> Result<SnapshotState, EngineError>;
+
+    /// Begins to rewrite the log of writes, where it has one; success when that is under way.
+    async fn compact_log(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
+    /// Runs one client command with full rights.
+    async fn execute(&mut self, command: &[Vec<u8>], deadline: Deadline) -> Result<Reply, EngineError>;
+
+    /// Asks the server to save what its persistence asks for and to end. The connection ends with it.
+    async fn shutdown(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+}
