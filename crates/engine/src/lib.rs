@@ -45,6 +45,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Checks the text of an ACL rule against the product's grammar. Pure.
     fn validate_acl_rule(&self, rule: &str) -> Result<(), EngineError>;
 
+    /// Names of logins that are ours; a client login of such a name is refused.
+    fn reserved_logins(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How to start a server: files, command line, environment. Pure, and equal input gives equal output. What stands on disk never
     /// makes a server that clients or replicas can use: only the private management account works until [`Session::apply`] releases it.
     fn launch(

@@ -30,7 +30,8 @@ impl ServerDirectory {
 pub struct ServerSettings {
     /// Addresses to bind besides the unix socket.
     pub bind: Vec<IpAddr>,
-    /// Ports. The plain port serves clients and replicas of plain databases; with TLS the TLS port does and the plain one stays closed.
+    /// Ports. The plain port is open while clients or replicas speak plain, the TLS port while either speaks TLS: see
+    /// [`TlsFiles::clients`] and `encrypt_replication`. A port that nobody needs stays closed.
     pub ports: ServerPorts,
     /// Certificate files, when the database speaks TLS to clients or between its servers.
     pub tls: Option<TlsFiles>,
@@ -76,6 +77,8 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Certificates that are trusted: of our servers for replication, and of clients where `client_certificates` is set. PEM.
     pub trusted: PathBuf,
+    /// Clients speak TLS. Otherwise only the links between servers do, where `encrypt_replication` asks for it.
+    pub clients: bool,
     /// Clients must show a certificate.
     pub client_certificates: bool,
     /// A text that changes whenever the content of one of the files does, so that a running server is told to read them again.
