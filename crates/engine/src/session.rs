@@ -61,6 +61,8 @@ pub struct Load {
     pub numbers: BTreeMap<String, f64>,
     /// Calls since the start per command, lower case.
     pub calls: BTreeMap<String, u64>,
+    /// Microseconds spent in each command since the start, lower case; empty where the product does not tell.
+    pub micros: BTreeMap<String, u64>,
 }
 
 /// A reply to a client command.
