@@ -1,8 +1,14 @@
-//! What control plane and gateway say to each other: route types, framing, and the control plane's end of the connection.
+//! What control plane and gateway say to each other: route types, framing, messages, and the control plane's end of the connection.
 //!
 //! The gateway alone binds endpoint ports. The control plane sends a complete table when it connects, then deltas with consecutive
-//! revisions; the gateway acknowledges each when it is applied in memory. See [`Gateway`] for what control asks.
+//! revisions; the gateway acknowledges each when it is applied in memory. `control` calls [`Gateway`], for which `server` gives it a
+//! [`GatewayClient`]; the `gateway` crate reads the same frames at the other end. Nothing here opens an endpoint or carries a byte of
+//! a database. Start reading at [`Gateway`], then [`ToGateway`].
 
+mod client;
+pub mod frame;
+mod message;
+mod paths;
 mod route;
 
 use std::net::SocketAddr;
@@ -10,6 +16,9 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use pilothouse_model::{DatabaseId, Endpoint};
 
+pub use client::{DEFAULT_PATIENCE, GatewayClient};
+pub use message::{BindFailure, Change, FromGateway, GatewayPeer, PROTOCOL_VERSION, ToGateway};
+pub use paths::GatewayPaths;
 pub use route::{Backend, EndpointLoad, Route, RouteState};
 
 /// What can go wrong between control plane and gateway.
@@ -34,11 +43,14 @@ pub enum GatewayError {
 /// What control asks of the gateway. Idempotent throughout. Calls while the gateway restarts wait for it, within a bound.
 #[async_trait]
 pub trait Gateway: Send + Sync + 'static {
-    /// Binds the endpoint and holds its connections; a refusal is a validation error. Success when the database already has it.
+    /// Binds the endpoint and holds its connections; a refusal is a validation error. Success when the database already has it, an
+    /// error when it has another one: [`set`](Self::set) moves a database to another endpoint.
     async fn reserve(&self, database: DatabaseId, endpoint: Endpoint) -> Result<(), GatewayError>;
 
-    /// Sets where the database's connections go; returns when the gateway has applied it in memory. On a change of backend,
-    /// connections to the old one are closed.
+    /// Sets where the database's connections go, binding the endpoint when the gateway does not have it; returns when the gateway has
+    /// applied it in memory. On a change of backend, connections to the old one are closed. When another endpoint cannot be bound,
+    /// nothing has changed; when the endpoint is the database's own (its port was taken while the gateway was away), the rest of the
+    /// route is in force and the gateway goes on trying to bind.
     async fn set(&self, route: Route) -> Result<(), GatewayError>;
 
     /// Closes the endpoint and all its connections and frees the port.
