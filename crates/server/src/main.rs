@@ -1,1 +1,7 @@
-fn main() {}
+//! `pilothouse`
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pilothouse_server::program::run()
+}

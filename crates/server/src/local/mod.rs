@@ -1,0 +1,6 @@
+//! The client side of our own socket: HTTP with JSON over `data_dir/control.sock`. Used by `pilothouse db`.
+
+mod client;
+pub mod wire;
+
+pub use client::{ClientError, LocalClient};

@@ -1,0 +1,182 @@
+//! What travels over the local socket. Field names are part of `-o json`: they are added to, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+/// A database as shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Through which API it was made.
+    pub origin: String,
+    /// The product.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// Where it stands, one word.
+    pub state: String,
+    /// Why, one sentence; empty when there is nothing to say.
+    #[serde(default)]
+    pub reason: String,
+    /// Address and port that clients use.
+    pub endpoint: String,
+    /// Whether the endpoint speaks TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// Memory limit of the whole database, bytes; 0 is none.
+    pub memory_bytes: u64,
+    /// Memory in use, bytes, where it is known.
+    #[serde(default)]
+    pub used_memory_bytes: Option<u64>,
+    /// Copies besides the primary.
+    pub replicas: u8,
+    /// What survives a restart, one word.
+    pub persistence: String,
+    /// What goes when memory is full, the engine's word.
+    pub eviction: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// When it was last changed, RFC 3339.
+    pub changed_at: String,
+    /// The operation being carried out.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// Its servers; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerView>,
+    /// Typed truths; left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ConditionView>,
+    /// The password of the login without a name; only when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// A server of a database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerView {
+    /// Its id.
+    pub id: String,
+    /// `primary` or `replica`.
+    pub role: String,
+    /// One word: whether it answers.
+    pub state: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its process, when it runs.
+    #[serde(default)]
+    pub pid: Option<u32>,
+}
+
+/// One typed truth about a database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConditionView {
+    /// What it speaks of.
+    pub kind: String,
+    /// `true`, `false` or `unknown`.
+    pub truth: String,
+    /// One word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+}
+
+/// `POST /databases`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: String,
+    /// The product; the first that is installed when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Memory limit of the whole database, bytes; 0 is none.
+    pub memory_bytes: u64,
+    /// Copies besides the primary.
+    #[serde(default)]
+    pub replicas: u8,
+    /// `disabled`, `snapshot`, `aof` or `aof-always`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<String>,
+    /// The engine's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<String>,
+    /// The port of the endpoint; a free one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The password; one is generated when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// The answer to everything that takes time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcceptedView {
+    /// The operation to ask for, `GET /operations/{id}`.
+    pub operation: String,
+    /// The database that it works on.
+    pub database: String,
+}
+
+/// How far an operation is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperationView {
+    /// Its id.
+    pub id: String,
+    /// What it does, one word.
+    pub kind: String,
+    /// `received`, `processing`, `processed` or `failed`.
+    pub phase: String,
+    /// The step in hand, for people.
+    #[serde(default)]
+    pub step: String,
+    /// Share that is done, 0 to 100.
+    #[serde(default)]
+    pub progress: u8,
+    /// Nothing more will happen to it.
+    pub done: bool,
+    /// Why it failed, if it did.
+    #[serde(default)]
+    pub failure: Option<ErrorView>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// When, RFC 3339.
+    pub at: String,
+    /// How much it matters.
+    pub severity: String,
+    /// What, one word.
+    pub kind: String,
+    /// Who caused it.
+    pub actor: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// The last lines of one server's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogView {
+    /// Whose.
+    pub server: String,
+    /// Its role.
+    pub role: String,
+    /// Oldest first.
+    pub lines: Vec<String>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// A word for programs.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}

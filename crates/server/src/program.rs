@@ -1,0 +1,93 @@
+//! From the command line to the part of the program that was asked for, and from its result to an exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command, Db, Doctor, Place, Seed, SeedDialect, Serve, exit};
+use crate::config::{self, ConfigErrors, Configuration, Sources};
+use crate::data_dir::{DataDirError, Layout};
+use crate::local::wire::AcceptedView;
+use crate::local::{ClientError, LocalClient};
+use crate::{db, output};
+
+/// Runs the program; `main` does nothing else.
+pub fn run() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::note(&format!("pilothouse: {error:#}"));
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Doctor(arguments) => doctor(&arguments),
+        Command::Seed(arguments) => seed(&arguments),
+        Command::Db(arguments) => database(arguments),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "pilothouse", &mut std::io::stdout());
+            Ok(exit::OK)
+        }
+        Command::Gateway(_) | Command::Launch { .. } => anyhow::bail!("not wired yet"),
+    }
+}
+
+fn serve(arguments: &Serve) -> anyhow::Result<u8> {
+    let _configuration = configure(&arguments.place, arguments.flags())?;
+    anyhow::bail!("not wired yet")
+}
+
+fn doctor(arguments: &Doctor) -> anyhow::Result<u8> {
+    let _configuration = configure(&arguments.place, arguments.place.flags())?;
+    anyhow::bail!("not wired yet")
+}
+
+fn database(arguments: Db) -> anyhow::Result<u8> {
+    let client = client(&arguments.place)?;
+    runtime()?.block_on(db::run(&client, arguments))?;
+    Ok(exit::OK)
+}
+
+fn seed(arguments: &Seed) -> anyhow::Result<u8> {
+    let SeedDialect::Globo = arguments.dialect;
+    let client = client(&arguments.place)?;
+    let _: AcceptedView = runtime()?.block_on(client.post("/seed/globo", &serde_json::json!({})))?;
+    Ok(exit::OK)
+}
+
+fn client(place: &Place) -> anyhow::Result<LocalClient> {
+    let configuration = configure(place, place.flags())?;
+    Ok(LocalClient::new(
+        &Layout::new(&configuration.server.data_dir).control_socket,
+    ))
+}
+
+fn configure(place: &Place, flags: Vec<(&'static str, &'static str, String)>) -> anyhow::Result<Configuration> {
+    let sources = Sources::of_process(place.config.clone(), flags).context("cannot tell the working directory")?;
+    Ok(config::load(&sources)?)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the scheduler")
+}
+
+/// The exit code of a failure, by what failed.
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigErrors>() {
+        return exit::USAGE;
+    }
+    if let Some(DataDirError::Locked { .. }) = error.downcast_ref() {
+        return exit::LOCKED;
+    }
+    match error.downcast_ref() {
+        Some(ClientError::NotRunning { .. }) => exit::NOT_RUNNING,
+        Some(ClientError::Refused(_)) => exit::REFUSED,
+        _ => exit::FAILED,
+    }
+}
