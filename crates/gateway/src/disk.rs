@@ -1,0 +1,119 @@
+//! The disk copy of the table, from which a gateway serves when it starts and no control plane is there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use pilothouse_gateway_protocol::Route;
+use serde::{Deserialize, Serialize};
+
+/// The version of this file's format.
+const FORMAT_VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DiskCopy {
+    version: u32,
+    /// A copy that was carried over from another data directory leads to servers of somebody else.
+    data_dir_id: String,
+    pub(crate) routes: Vec<Arc<Route>>,
+}
+
+/// Only what tells whether the rest can be understood.
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+    data_dir_id: String,
+}
+
+impl DiskCopy {
+    pub(crate) fn new(data_dir_id: String, routes: Vec<Arc<Route>>) -> Self {
+        Self {
+            version: FORMAT_VERSION,
+            data_dir_id,
+            routes,
+        }
+    }
+
+    /// The routes to serve. A copy that cannot be used is no reason not to start, since the control plane sends the truth; it is said
+    /// and left as it is.
+    pub(crate) fn load(path: &Path, data_dir_id: &str) -> Vec<Arc<Route>> {
+        match Self::read(path, data_dir_id) {
+            Ok(routes) => routes,
+            Err(reason) => {
+                tracing::warn!(path = %path.display(), %reason, "the disk copy of the table is not served");
+                Vec::new()
+            }
+        }
+    }
+
+    fn read(path: &Path, data_dir_id: &str) -> Result<Vec<Arc<Route>>, String> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let header: Header = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        if header.version != FORMAT_VERSION {
+            return Err(format!("it has version {}, we know {FORMAT_VERSION}", header.version));
+        }
+        if header.data_dir_id != data_dir_id {
+            return Err("it belongs to another data directory".into());
+        }
+        let copy: Self = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        Ok(copy.routes)
+    }
+
+    /// Replaces the copy at `path`, atomically and durably. Blocks.
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let new = path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&text)?;
+        file.sync_data()?;
+        std::fs::rename(&new, path)?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        File::open(directory)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pilothouse_gateway_protocol::{Backend, RouteState};
+    use pilothouse_model::{DatabaseId, Endpoint};
+
+    #[test]
+    fn a_copy_is_served_only_to_its_own_data_directory_and_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("table.json");
+        assert!(DiskCopy::load(&path, "ours").is_empty(), "no copy, no routes");
+        let route = Arc::new(Route {
+            database: DatabaseId::new(),
+            endpoint: Endpoint {
+                address: "::1".parse().unwrap(),
+                port: 10_000,
+            },
+            state: RouteState::Open(Backend::Unix("/run/redis.sock".into())),
+            source_allow: vec!["10.0.0.0/8".parse().unwrap()],
+            max_connections: 7,
+        });
+        DiskCopy::new("ours".into(), vec![Arc::clone(&route)])
+            .save(&path)
+            .unwrap();
+        assert_eq!(DiskCopy::load(&path, "ours"), [route]);
+        assert!(DiskCopy::load(&path, "theirs").is_empty());
+
+        std::fs::write(&path, br#"{"version":2,"data_dir_id":"ours","routes":"unknown"}"#).unwrap();
+        let error = DiskCopy::read(&path, "ours").unwrap_err();
+        assert!(error.contains("version 2"), "{error}");
+        std::fs::write(&path, b"{\"version\":1").unwrap();
+        assert!(DiskCopy::load(&path, "ours").is_empty());
+    }
+}
