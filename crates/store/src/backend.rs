@@ -27,10 +27,13 @@ pub(crate) struct Batch {
     pub(crate) writes: BTreeMap<RowKey, Write>,
 }
 
+/// Takes the key and the value of a row.
+pub(crate) type RowVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
 /// What keeps the rows. Used by one thread, which it may block.
 pub(crate) trait Backend: Send {
     /// Hands every row to `visit` in key order, and returns the revision of the store.
-    fn load(&mut self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>) -> Result<Revision, StoreError>;
+    fn load(&mut self, visit: &mut RowVisitor<'_>) -> Result<Revision, StoreError>;
 
     /// Writes the batch and returns when it would survive a loss of power. After an error the store is as before the batch, now or at the
     /// latest before the next commit looks at it; a back end that lost its connection or its file restores it then.

@@ -16,7 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefin
 use serde_json::Value;
 
 use crate::StoreError;
-use crate::backend::{Backend, Batch};
+use crate::backend::{Backend, Batch, RowVisitor};
 use crate::format::{self, Migration, Rows};
 use crate::record::{Revision, RowKey, Table, revision_of};
 
@@ -114,7 +114,7 @@ impl RedbBackend {
 }
 
 impl Backend for RedbBackend {
-    fn load(&mut self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>) -> Result<Revision, StoreError> {
+    fn load(&mut self, visit: &mut RowVisitor<'_>) -> Result<Revision, StoreError> {
         let database = self.database()?;
         let transaction = database.begin_read().map_err(redb_error)?;
         for row in transaction

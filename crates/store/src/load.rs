@@ -1,17 +1,113 @@
 //! From rows to a view: what happens once, when the store is opened.
+//!
+//! Reading JSON takes most of the time of a restart, so it is spread over the processors: the back end is read on the caller's thread,
+//! which also builds the view; rows are decoded in chunks on others.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use pilothouse_model::{AclRule, Database, Document, Event, Host, Operation, Role, Tenant, User};
 
+use crate::backend::Backend;
 use crate::event::Events;
 use crate::record::{Record, RowKey, Stored, Table, decode};
 use crate::view::View;
 use crate::wire_id::{CounterRow, WireIdRow};
 use crate::{Setting, StoreError};
 
+/// Rows are handed to a decoder when about this many bytes have come together.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The threads that decode at most; more would wait for the reader.
+const DECODERS_MAX: usize = 4;
+
+/// Reads everything.
+pub(crate) fn load(backend: &mut impl Backend) -> Result<View, StoreError> {
+    let decoders = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(DECODERS_MAX);
+    let (full, chunks) = sync_channel(2 * decoders);
+    let (decoded, rows) = channel();
+    let chunks = Arc::new(Mutex::new(chunks));
+    thread::scope(|scope| {
+        for _ in 0..decoders {
+            let (chunks, decoded) = (Arc::clone(&chunks), decoded.clone());
+            scope.spawn(move || decode_chunks(&chunks, &decoded));
+        }
+        // Only the decoders keep the inner ends: when they are gone, nobody waits for them.
+        drop((chunks, decoded));
+        read_and_build(backend, full, &rows)
+    })
+}
+
+fn read_and_build(
+    backend: &mut impl Backend,
+    full: SyncSender<Chunk>,
+    rows: &Receiver<Result<Vec<Row>, StoreError>>,
+) -> Result<View, StoreError> {
+    let mut view = View::default();
+    let mut chunk = Chunk::default();
+    let revision = backend.load(&mut |key, value| {
+        chunk.push(key, value);
+        if chunk.bytes.len() >= CHUNK_BYTES {
+            // Refused only when the decoders panicked, which the scope passes on.
+            let _ = full.send(std::mem::take(&mut chunk));
+            for rows in rows.try_iter() {
+                view.admit_all(rows?);
+            }
+        }
+        Ok(())
+    })?;
+    let _ = full.send(chunk);
+    drop(full);
+    for rows in rows {
+        view.admit_all(rows?);
+    }
+    view.revision = revision;
+    Ok(view)
+}
+
+/// Rows as they were read, one after the other in one piece of memory.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    /// Where each row ends: its key, its value.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Chunk {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((key_end, self.bytes.len()));
+    }
+
+    fn decode(&self) -> Result<Vec<Row>, StoreError> {
+        let mut start = 0;
+        let mut rows = Vec::with_capacity(self.ends.len());
+        for (key_end, end) in &self.ends {
+            rows.push(Row::decode(&self.bytes[start..*key_end], &self.bytes[*key_end..*end])?);
+            start = *end;
+        }
+        Ok(rows)
+    }
+}
+
+fn decode_chunks(chunks: &Mutex<Receiver<Chunk>>, decoded: &Sender<Result<Vec<Row>, StoreError>>) {
+    loop {
+        let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(chunk) = chunk else { return };
+        if decoded.send(chunk.decode()).is_err() {
+            return;
+        }
+    }
+}
+
 /// A row that was read and understood.
-pub(crate) enum Row {
+enum Row {
     Tenant(Arc<Stored<Tenant>>),
     Host(Arc<Stored<Host>>),
     Database(Arc<Stored<Database>>),
@@ -28,7 +124,7 @@ pub(crate) enum Row {
 
 impl Row {
     /// Reads a row, and checks that its key is the one that its content asks for.
-    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
         Ok(match RowKey::from_bytes(key).table()? {
             Table::Tenant => Self::Tenant(record(key, value)?),
             Table::Host => Self::Host(record(key, value)?),
@@ -78,8 +174,11 @@ fn check(key: &[u8], expected: &RowKey) -> Result<(), StoreError> {
 }
 
 impl View {
-    /// Takes a row in.
-    pub(crate) fn admit(&mut self, row: Row) {
+    fn admit_all(&mut self, rows: Vec<Row>) {
+        rows.into_iter().for_each(|row| self.admit(row));
+    }
+
+    fn admit(&mut self, row: Row) {
         match row {
             Row::Tenant(stored) => self.nouns.tenants.insert(stored),
             Row::Host(stored) => self.nouns.hosts.insert(stored),

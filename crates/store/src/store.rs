@@ -6,18 +6,17 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::backend::Backend;
 use crate::backend_redb::{Medium, RedbBackend};
 use crate::error::{StoreError, TransactError};
 use crate::format::{MIGRATIONS, Migration};
-use crate::load::Row;
+use crate::load::load;
 use crate::record::Revision;
 use crate::transaction::Transaction;
 use crate::view::View;
 use crate::writer::{self, Shared};
 
 /// Transactions that may be planned and not yet durable. More wait before they are planned. It bounds what an urgent one can stand behind.
-const PLANNED_MAX: usize = 128;
+const PLANNED_MAX: usize = 32;
 
 /// What can be chosen when a store is opened.
 #[derive(Clone, Debug)]
@@ -95,11 +94,7 @@ impl Store {
         migrations: &'static [Migration],
     ) -> Result<Self, StoreError> {
         let mut backend = RedbBackend::open(medium, migrations)?;
-        let mut view = View::default();
-        view.revision = backend.load(&mut |key, value| {
-            view.admit(Row::decode(key, value)?);
-            Ok(())
-        })?;
+        let view = load(&mut backend)?;
         let shared = Arc::new(Shared::new(view, options.events_max.max(1)));
         let writer = {
             let shared = Arc::clone(&shared);

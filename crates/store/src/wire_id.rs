@@ -152,12 +152,11 @@ impl WireIds {
 
     /// The schemes in which a subject has an id.
     pub(crate) fn schemes_of(&self, subject: &Subject) -> Vec<Box<str>> {
-        let knows = |(_, scheme): &(&Box<str>, &Scheme)| scheme.by_subject.contains_key(subject);
-        self.schemes
+        let schemes = self
+            .schemes
             .iter()
-            .filter(knows)
-            .map(|(name, _)| name.clone())
-            .collect()
+            .filter(|(_, scheme)| scheme.by_subject.contains_key(subject));
+        schemes.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn insert(&mut self, revision: Revision, row: &WireIdRow) {
