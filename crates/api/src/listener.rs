@@ -39,12 +39,21 @@ pub struct ListenerOptions {
 /// What a dialect may change about its own listener at run time, because its API has settings for it.
 #[async_trait]
 pub trait ListenerControl: Send + Sync + 'static {
-    /// Where it listens now.
+    /// Where it listens, or would if it were open.
     fn address(&self) -> SocketAddr;
 
+    /// Whether it accepts connections.
+    fn is_open(&self) -> bool;
+
     /// Listens on another port of the same address. When it answers, new connections are taken there and the old port is free;
-    /// requests under way on old connections are finished. On an error nothing has changed.
+    /// requests under way on old connections are finished. On an error nothing has changed. A closed listener only takes note.
     async fn move_to_port(&self, port: u16) -> io::Result<SocketAddr>;
+
+    /// Begins to accept connections. On an error nothing has changed.
+    async fn open(&self) -> io::Result<()>;
+
+    /// Stops accepting connections and frees the port; requests under way are finished.
+    async fn close(&self);
 
     /// Takes at most this many connections at once from now on.
     fn set_connection_limit(&self, connections: usize);
@@ -81,33 +90,41 @@ struct Inner {
     room: Notify,
 }
 
+/// An accept loop; a closed listener has the one that was in force last.
 struct Accepting {
     address: SocketAddr,
+    open: bool,
     stop: CancellationToken,
     ended: TaskTracker,
+}
+
+impl Accepting {
+    fn new(address: SocketAddr, open: bool) -> Self {
+        Self { address, open, stop: CancellationToken::new(), ended: TaskTracker::new() }
+    }
 }
 
 impl Listener {
     /// Binds and begins to accept.
     pub async fn bind(options: ListenerOptions) -> io::Result<Self> {
-        let socket = bind(options.address).await?;
-        let inner = Arc::new(Inner {
+        let listener = Self::closed(options);
+        listener.open().await?;
+        Ok(listener)
+    }
+
+    /// A listener that accepts nothing until [`ListenerControl::open`].
+    pub fn closed(options: ListenerOptions) -> Self {
+        Self(Arc::new(Inner {
             service: Service::new(options.dialect, options.limits),
             limits: options.limits,
             tls: options.tls,
-            accepting: Mutex::new(Accepting {
-                address: socket.local_addr()?,
-                stop: CancellationToken::new(),
-                ended: TaskTracker::new(),
-            }),
+            accepting: Mutex::new(Accepting::new(options.address, false)),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             open: AtomicUsize::new(0),
             limit: AtomicUsize::new(options.limits.connections),
             room: Notify::new(),
-        });
-        inner.begin(socket)?;
-        Ok(Self(inner))
+        }))
     }
 
     /// Stops accepting, lets every request under way finish, and closes; gives up waiting after `within`. Returns whether all finished.
@@ -131,17 +148,38 @@ impl ListenerControl for Listener {
         self.0.accepting.lock().unwrap_or_else(PoisonError::into_inner).address
     }
 
+    fn is_open(&self) -> bool {
+        self.0.accepting.lock().unwrap_or_else(PoisonError::into_inner).open
+    }
+
     async fn move_to_port(&self, port: u16) -> io::Result<SocketAddr> {
-        let current = self.address();
-        if current.port() == port {
-            return Ok(current);
+        let address = SocketAddr::new(self.address().ip(), port);
+        if !self.is_open() {
+            self.0.accepting.lock().unwrap_or_else(PoisonError::into_inner).address = address;
+            return Ok(address);
         }
-        let socket = bind(SocketAddr::new(current.ip(), port)).await?;
-        let (address, old) = self.0.begin(socket)?;
-        old.stop.cancel();
-        old.ended.close();
-        old.ended.wait().await;
+        if self.address() == address {
+            return Ok(address);
+        }
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        self.0.begin(socket, address).ended().await;
         Ok(address)
+    }
+
+    async fn open(&self) -> io::Result<()> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let socket = TcpListener::bind(self.address()).await?;
+        let address = socket.local_addr()?;
+        self.0.begin(socket, address).ended().await;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        let address = self.address();
+        self.0.replace(Accepting::new(address, false)).ended().await;
     }
 
     fn set_connection_limit(&self, connections: usize) {
@@ -158,23 +196,30 @@ impl ListenerControl for Listener {
     }
 }
 
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+impl Accepting {
+    /// Stops the loop and waits until its socket is closed.
+    async fn ended(self) {
+        self.stop.cancel();
+        self.ended.close();
+        self.ended.wait().await;
+    }
 }
 
 impl Inner {
-    /// Begins an accept loop on `socket` and makes it the one in force. Returns where it listens, and the loop that was in force.
-    fn begin(self: &Arc<Self>, socket: TcpListener) -> io::Result<(SocketAddr, Accepting)> {
-        let address = socket.local_addr()?;
-        let next = Accepting { address, stop: CancellationToken::new(), ended: TaskTracker::new() };
+    /// Begins an accept loop on `socket`, makes it the one in force and returns the one that was.
+    fn begin(self: &Arc<Self>, socket: TcpListener, address: SocketAddr) -> Accepting {
+        let next = Accepting::new(address, true);
         let (stop, ended) = (next.stop.clone(), next.ended.token());
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
             inner.accept_all(socket, &stop).await;
             drop(ended);
         });
-        let mut accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((address, std::mem::replace(&mut *accepting, next)))
+        self.replace(next)
+    }
+
+    fn replace(&self, next: Accepting) -> Accepting {
+        std::mem::replace(&mut *self.accepting.lock().unwrap_or_else(PoisonError::into_inner), next)
     }
 
     async fn accept_all(self: Arc<Self>, socket: TcpListener, stop: &CancellationToken) {

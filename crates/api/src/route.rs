@@ -40,10 +40,10 @@ pub struct Route<H, A> {
 pub enum Match<'t, H, A> {
     /// This row.
     Found(&'t Route<H, A>, Params),
-    /// The path is registered with other methods only: these, for the `Allow` header.
-    OtherMethods(&'t HeaderValue),
-    /// `OPTIONS` on a registered path: its methods, for the `Allow` header.
-    Options(&'t HeaderValue),
+    /// The path is registered with other methods only: the path of its first row, and the methods for the `Allow` header.
+    OtherMethods(&'static str, &'t HeaderValue),
+    /// `OPTIONS` on a registered path: the path of its first row, and the methods for the `Allow` header.
+    Options(&'static str, &'t HeaderValue),
     /// The path is not registered.
     Unknown,
 }
@@ -105,10 +105,11 @@ impl<H, A> RouteTable<H, A> {
         let segments = segments(path)?;
         let Some(node) = find(&self.root, &segments) else { return Ok(Match::Unknown) };
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let path = node.routes.first().map_or("", |route| route.path);
         Ok(match node.routes.iter().find(|route| route.method == wanted) {
             Some(route) => Match::Found(route, params(route.path, &segments)),
-            None if method == Method::OPTIONS => Match::Options(&node.allow),
-            None => Match::OtherMethods(&node.allow),
+            None if method == Method::OPTIONS => Match::Options(path, &node.allow),
+            None => Match::OtherMethods(path, &node.allow),
         })
     }
 }
@@ -157,8 +158,8 @@ mod tests {
     fn check(method: Method, path: &str) -> String {
         match RouteTable::new(&ROUTES).find(&method, path) {
             Ok(Match::Found(route, params)) => format!("{} {} {params:?}", route.method, route.path),
-            Ok(Match::OtherMethods(allow)) => format!("405 {}", allow.to_str().unwrap()),
-            Ok(Match::Options(allow)) => format!("200 {}", allow.to_str().unwrap()),
+            Ok(Match::OtherMethods(_, allow)) => format!("405 {}", allow.to_str().unwrap()),
+            Ok(Match::Options(_, allow)) => format!("200 {}", allow.to_str().unwrap()),
             Ok(Match::Unknown) => "404".to_owned(),
             Err(error) => error.to_string(),
         }

@@ -1,0 +1,37 @@
+//! Bdb alerts.
+
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+pub(crate) async fn list_all(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn list(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn get(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn update(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn sources_all(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn sources_of(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn source(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn source_alert(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}

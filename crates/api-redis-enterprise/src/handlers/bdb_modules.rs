@@ -1,0 +1,13 @@
+//! Bdb modules.
+
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+pub(crate) async fn configure(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn upgrade(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}

@@ -1,0 +1,25 @@
+//! Certificates.
+
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+pub(crate) async fn list(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn update_all(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn update(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn rotate(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn delete(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}

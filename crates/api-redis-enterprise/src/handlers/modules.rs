@@ -1,0 +1,25 @@
+//! Modules.
+
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+pub(crate) async fn capabilities(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn list(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn get(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn upload(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn delete(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}

@@ -1,0 +1,37 @@
+//! Node actions.
+
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+pub(crate) async fn list_all(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn list(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn get(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn start(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn cancel(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn snapshots(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn create_snapshot(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}
+
+pub(crate) async fn delete_snapshot(_app: App, _call: Call) -> Answer {
+    Err(Failure::unknown_path())
+}

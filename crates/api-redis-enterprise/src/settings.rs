@@ -1,0 +1,122 @@
+//! The settings of this API that many handlers ask for, read from their documents once per revision of the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use pilothouse_api::JsonObject;
+use pilothouse_control::{AccessPolicy, Control};
+use pilothouse_model::{Dialect, Subject};
+use serde_json::Value;
+
+use crate::fields::merged;
+use crate::wire::bootstrap::BootstrapRecord;
+use crate::wire::{cluster, policy};
+
+/// Document of the cluster object: what was changed of it.
+pub(crate) const CLUSTER: &str = "cluster";
+/// Document of the cluster policy: what was changed of it.
+pub(crate) const POLICY: &str = "policy";
+/// Document of the bootstrap.
+pub(crate) const BOOTSTRAP: &str = "bootstrap";
+
+/// The settings in force at one revision.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    revision: u64,
+    /// Where the bootstrap stands.
+    pub(crate) bootstrap: BootstrapRecord,
+    /// The cluster object's changeable part, defaults included.
+    pub(crate) cluster: JsonObject,
+    /// What was changed of the cluster object.
+    pub(crate) cluster_changes: JsonObject,
+    /// The policy object, defaults included.
+    pub(crate) policy: JsonObject,
+    /// User names and passwords are taken.
+    pub(crate) basic_authentication: bool,
+    /// Lock-out and expiry of passwords.
+    pub(crate) access_policy: AccessPolicy,
+}
+
+impl Settings {
+    fn read(control: &Control, revision: u64) -> Self {
+        let document = |kind| {
+            control.document(Dialect::RedisEnterprise, &Subject::Installation, kind).map(|document| document.body.clone())
+        };
+        let changes = document(CLUSTER);
+        let cluster = merged(cluster::SETTINGS, changes.as_ref());
+        let policy = merged(policy::SETTINGS, document(POLICY).as_ref());
+        let bootstrap = document(BOOTSTRAP).and_then(|body| serde_json::from_value(body).ok()).unwrap_or_default();
+        Self {
+            revision,
+            bootstrap,
+            basic_authentication: cluster["control_plane_basic_authentication"] != Value::Bool(false),
+            access_policy: access_policy(&cluster, &policy),
+            cluster,
+            cluster_changes: changes.and_then(|changes| changes.as_object().cloned()).unwrap_or_default(),
+            policy,
+        }
+    }
+
+    /// `OPTIONS` is answered like a method that is not registered.
+    pub(crate) fn options_forbidden(&self) -> bool {
+        self.cluster_flag("options_method_forbidden")
+    }
+
+    /// A truth value of the cluster object.
+    pub(crate) fn cluster_flag(&self, name: &str) -> bool {
+        self.cluster.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A truth value of the policy.
+    pub(crate) fn policy_flag(&self, name: &str) -> bool {
+        self.policy.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A number of the policy.
+    pub(crate) fn policy_number(&self, name: &str) -> i64 {
+        self.policy.get(name).and_then(Value::as_i64).unwrap_or(0)
+    }
+
+    /// A word of the policy.
+    pub(crate) fn policy_word(&self, name: &str) -> Option<&str> {
+        self.policy.get(name).and_then(Value::as_str)
+    }
+
+    /// A port that a client set.
+    pub(crate) fn stored_port(&self, name: &str) -> Option<u16> {
+        self.cluster_changes.get(name)?.as_u64().and_then(|port| u16::try_from(port).ok())
+    }
+
+    /// A truth value that a client set.
+    pub(crate) fn stored_bool(&self, name: &str) -> Option<bool> {
+        self.cluster_changes.get(name)?.as_bool()
+    }
+}
+
+fn access_policy(cluster: &JsonObject, policy: &JsonObject) -> AccessPolicy {
+    let number = |object: &JsonObject, name: &str| object.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let days = number(cluster, "password_expiration_duration");
+    AccessPolicy {
+        lockout_threshold: u32::try_from(number(policy, "login_lockout_threshold")).unwrap_or(u32::MAX),
+        lockout_reset_after: Duration::from_secs(number(policy, "login_lockout_counter_reset_after")),
+        lockout_duration: Duration::from_secs(number(policy, "login_lockout_duration")),
+        password_lifetime: (days > 0).then(|| Duration::from_secs(days.saturating_mul(86_400))),
+    }
+}
+
+/// The settings of the newest revision that was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct SettingsCache(ArcSwapOption<Settings>);
+
+impl SettingsCache {
+    pub(crate) fn read(&self, control: &Control) -> Arc<Settings> {
+        let revision = control.revision();
+        if let Some(known) = self.0.load_full().filter(|known| known.revision == revision) {
+            return known;
+        }
+        let fresh = Arc::new(Settings::read(control, revision));
+        self.0.store(Some(Arc::clone(&fresh)));
+        fresh
+    }
+}

@@ -1,0 +1,1 @@
+//! Pure translation: wire request to core command, core view to wire answer.

@@ -1,0 +1,5 @@
+//! What travels: field names, order and types of the product, nothing else.
+
+pub(crate) mod bootstrap;
+pub(crate) mod cluster;
+pub(crate) mod policy;
