@@ -127,11 +127,11 @@ Examples:
 #[derive(Clone, Debug, Default, Args)]
 pub struct Place {
     /// The configuration file; without one the defaults count
-    #[arg(long, value_name = "FILE", env = "PILOTHOUSE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "PILOTHOUSE_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 
     /// Where everything is kept [key server.data_dir, default ./pilothouse-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
 }
 

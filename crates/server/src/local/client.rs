@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     /// Answers one request with these bytes.
-    async fn against(answer: &'static str) -> Result<serde_json::Value, ClientError> {
+    async fn against(answer: &str) -> Result<serde_json::Value, ClientError> {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("control.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -157,11 +157,9 @@ mod tests {
     async fn answers_refusals_and_nonsense_are_told_apart() {
         let answer = against("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]").await;
         assert_eq!(answer.unwrap(), serde_json::json!([]));
-        let body = r#"HTTP/1.1 404 Not Found
-content-length: 47
-
-{"code":"not_found","message":"no such \"x\""}  "#;
-        match against(body).await {
+        let body = r#"{"code":"not_found","message":"no such \"x\""}"#;
+        let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        match against(&answer).await {
             Err(ClientError::Refused(refusal)) => assert_eq!(
                 (refusal.code.as_str(), refusal.message.as_str()),
                 ("not_found", "no such \"x\"")
