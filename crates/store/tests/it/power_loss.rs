@@ -43,7 +43,7 @@ async fn transaction(store: &Store, tape: &Tape) -> Answered {
         tx.put(made);
         assert_eq!(tx.allocate_number(UID, 1, subject), place);
         tx.append_event(Timestamp::from_millis(i64::try_from(place).unwrap()), draft(subject));
-        if place % 3 == 0 {
+        if place.is_multiple_of(3) {
             tx.delete::<Setting>(&format!("written by {}", place - 2));
         }
         place
