@@ -106,6 +106,11 @@ pub trait Session: Send {
     /// returns whether anything did. Connections of logins that lost a right to exist are closed. Writes nothing to disk.
     async fn apply(&mut self, settings: &ServerSettings, deadline: Deadline) -> Result<bool, EngineError>;
 
+    /// Whether the files on disk alone would bring back what the persistence that now applies promises. `false` while a first log or
+    /// snapshot is being written after persistence was turned on or changed; asking begins one where none is under way. `true` when
+    /// nothing is to be kept.
+    async fn persistent(&mut self, deadline: Deadline) -> Result<bool, EngineError>;
+
     /// Closes the server for everybody but the management account and closes their connections.
     async fn fence(&mut self, deadline: Deadline) -> Result<(), EngineError>;
 

@@ -144,6 +144,8 @@ pub struct Server {
     pub management_secret: Sealed,
     /// Grows with every deliberate start; tells a restart that was asked for from one that was not.
     pub incarnation: u64,
+    /// It is on its way out: no longer counted, removed once the others can do without it.
+    pub leaving: bool,
     /// When it was planned.
     pub created_at: Timestamp,
 }

@@ -101,8 +101,10 @@ pub struct Operation {
     pub kind: OperationKind,
     /// To what.
     pub subject: Subject,
-    /// The generation of the subject that carries it.
+    /// The generation of the subject that carries it; for a requested failover, the topology epoch that ends it.
     pub generation: u64,
+    /// The server that was named in the request, for a requested failover.
+    pub target: Option<ServerId>,
     /// How far it is.
     #[serde(flatten)]
     pub phase: OperationPhase,

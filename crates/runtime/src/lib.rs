@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pilothouse_model::{HostFacts, MachineLoad, ProcessState, ServerId, ServerPorts};
+use pilothouse_model::{HostFacts, MachineLoad, ProcessState, ServerId, ServerPorts, Timestamp};
 use tokio::sync::mpsc;
 
 pub use error::RuntimeError;
@@ -78,6 +78,17 @@ pub struct ProcessActivity {
     pub stopped: bool,
 }
 
+/// A file of a server's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its path below `data/`.
+    pub name: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
 /// Starts, adopts, watches and stops server processes.
 #[async_trait]
 pub trait Runtime: Send + Sync + 'static {
@@ -113,6 +124,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Moves a file of this host into the directory of the server, to be read by its process; mode 0600, of the server's account.
     async fn place_file(&self, server: ServerId, from: PathBuf, to: PathBuf) -> Result<(), RuntimeError>;
+
+    /// Bytes of data that the server's files hold, so that a start that would come up empty is noticed before it happens; 0 when there are none.
+    async fn data_bytes(&self, server: ServerId) -> Result<u64, RuntimeError>;
+
+    /// The files below `data/` of the server.
+    async fn data_files(&self, server: ServerId) -> Result<Vec<DataFile>, RuntimeError>;
 
     /// Empties the data of a server that does not run: what stands in `data/` is renamed away and erased in the background.
     async fn clear_data(&self, server: ServerId) -> Result<(), RuntimeError>;

@@ -1,0 +1,528 @@
+//! The decision itself: what a database needs next.
+
+use std::time::Duration;
+
+use pilothouse_model::{
+    Condition, ConditionKind, OperationKind, ProcessState, ReplicaSync, Server, ServerId, ServerRole, Shard, Truth,
+};
+
+use crate::conditions::{Finding, dated};
+use crate::failover::candidate;
+use crate::replicas::{self, ReplicaNeeds};
+use crate::{Applied, PlanInput, ServerState, Verdict};
+
+/// One effect. Every one is idempotent: carried out twice, or half and then again, it leads to the same state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Look for a process of the server, prove its identity and watch it.
+    Adopt(ServerId),
+    /// Start the server, fenced.
+    Start(ServerId),
+    /// End what is left of an earlier process of the server: children that hold its directory, or a process of ours that must go.
+    Clear(ServerId, &'static str),
+    /// Make the server the first primary of its shard.
+    Establish(ServerId),
+    /// Bring a running server's files and live settings to what is wanted, with clients let in or not.
+    Apply(ServerId, Access),
+    /// Record what is known of the primary's history.
+    RecordLineage(ServerId),
+    /// Make the primary, which says it follows somebody, follow nobody.
+    Release(ServerId),
+    /// Make the primary follow the database elsewhere that was asked for.
+    FollowSource(ServerId),
+    /// Make a replica follow the primary.
+    Attach {
+        /// Who follows.
+        replica: ServerId,
+        /// Whom.
+        primary: ServerId,
+    },
+    /// Record that the replica finished its first sync and may be promoted.
+    MarkSynced(ServerId),
+    /// Record that the replica may not be promoted.
+    MarkUnsynced(ServerId),
+    /// Make the candidate the primary.
+    FailOver(FailOver),
+    /// Finish or abandon a promotion that was begun and whose outcome is not recorded.
+    ResolveIntent {
+        /// The candidate had been promoted.
+        promoted: bool,
+    },
+    /// Restart a running server deliberately: it runs another version or incarnation than is wanted.
+    Restart(ServerId),
+    /// Remove a server that is leaving: process, directory, place in the layout.
+    Remove(ServerId),
+    /// Record that all copies of the data are gone and somebody must choose.
+    DeclareRecovery(String),
+    /// Give the creation up: end and erase what was made of it, record why.
+    AbandonCreation(String),
+    /// Carry out what the operation asks for beyond the spec: empty the database.
+    Flush,
+    /// Remove everything: the database is to be deleted.
+    Delete,
+}
+
+/// Whether clients may use a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody but our own account.
+    Closed,
+    /// Clients, and replicas.
+    Open,
+}
+
+/// A promotion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailOver {
+    /// Who becomes primary.
+    pub candidate: ServerId,
+    /// Who was.
+    pub old_primary: ServerId,
+    /// The old primary answers: hold its writes back and wait for the candidate to have them all.
+    pub graceful: bool,
+    /// Why, one sentence.
+    pub reason: String,
+}
+
+/// Where connections shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteWish {
+    /// To this server.
+    Open(ServerId),
+    /// Nowhere yet: held.
+    Held,
+    /// Nowhere: closed.
+    Closed,
+    /// The endpoint is given up.
+    Absent,
+    /// As it is.
+    Unchanged,
+}
+
+/// What to do next, and what was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to do now; several may be done at once, in any order.
+    pub steps: Vec<Step>,
+    /// Where connections shall go.
+    pub route: RouteWish,
+    /// What holds.
+    pub conditions: Vec<Condition>,
+    /// All that was asked for is so.
+    pub settled: bool,
+    /// What was decided, one sentence.
+    pub sentence: String,
+    /// When to look again if nothing wakes the loop before.
+    pub look_again: Duration,
+}
+
+/// Decides what the database needs next.
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let database = input.database;
+    if database.deleted_at.is_some() {
+        return simple(
+            input,
+            vec![Step::Delete],
+            RouteWish::Absent,
+            "remove everything".to_owned(),
+        );
+    }
+    if let Some(error) = &database.creation_error {
+        let finding = Finding::new(ConditionKind::Ready, Truth::False, "CreationFailed", error.clone());
+        let mut plan = simple(
+            input,
+            Vec::new(),
+            RouteWish::Absent,
+            "creation failed: nothing to do".to_owned(),
+        );
+        plan.conditions = dated(vec![finding], &database.conditions, input.now);
+        return plan;
+    }
+    if database.needs_recovery {
+        let why = "all copies of the data are gone or cannot be loaded; choose with the recover action";
+        let finding = Finding::new(ConditionKind::RecoveryNeeded, Truth::True, "DataLost", why);
+        let mut plan = simple(
+            input,
+            Vec::new(),
+            RouteWish::Held,
+            "wait for somebody to choose".to_owned(),
+        );
+        plan.conditions = dated(vec![finding], &database.conditions, input.now);
+        return plan;
+    }
+    let unknown: Vec<Step> = database
+        .layout
+        .servers()
+        .filter(|server| state(input, server.id).process == ProcessState::Unknown)
+        .map(|server| Step::Adopt(server.id))
+        .collect();
+    if !unknown.is_empty() {
+        return simple(
+            input,
+            unknown,
+            RouteWish::Unchanged,
+            "look for processes that run".to_owned(),
+        );
+    }
+    match database.layout.shards.first() {
+        Some(shard) => Decision {
+            input,
+            shard,
+            findings: Vec::new(),
+        }
+        .decide(),
+        None => simple(
+            input,
+            Vec::new(),
+            RouteWish::Held,
+            "no layout: nothing to do".to_owned(),
+        ),
+    }
+}
+
+fn simple(input: &PlanInput<'_>, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
+    Plan {
+        steps,
+        route,
+        conditions: input.database.conditions.clone(),
+        settled: false,
+        sentence,
+        look_again: input.policy.idle_pause,
+    }
+}
+
+pub(crate) fn state(input: &PlanInput<'_>, server: ServerId) -> ServerState {
+    input.servers.get(&server).cloned().unwrap_or_else(ServerState::unknown)
+}
+
+/// A decision about one shard in the making.
+struct Decision<'a> {
+    input: &'a PlanInput<'a>,
+    shard: &'a Shard,
+    findings: Vec<Finding>,
+}
+
+impl Decision<'_> {
+    fn decide(self) -> Plan {
+        if let Some(reason) = self.creation_given_up() {
+            return self.finish(
+                vec![Step::AbandonCreation(reason.clone())],
+                RouteWish::Absent,
+                format!("give the creation up: {reason}"),
+            );
+        }
+        if let Some(intent) = &self.shard.lineage.intent {
+            let promoted = state(self.input, intent.candidate)
+                .replication
+                .is_some_and(|replication| {
+                    replication.role == ServerRole::Primary
+                        && replication.previous_replication_id == self.shard.lineage.replication_id
+                });
+            return self.finish(
+                vec![Step::ResolveIntent { promoted }],
+                RouteWish::Held,
+                "resolve a promotion whose outcome is not recorded".to_owned(),
+            );
+        }
+        let Some(primary) = self.shard.primary().cloned() else {
+            return self.establish();
+        };
+        let seen = state(self.input, primary.id);
+        if seen.is_dead() || seen.verdict == Verdict::Hung {
+            return self.without_primary(&primary, &seen);
+        }
+        self.with_primary(&primary, &seen)
+    }
+
+    /// Why the creation is given up, if it is.
+    fn creation_given_up(&self) -> Option<String> {
+        let database = self.input.database;
+        if database.was_active {
+            return None;
+        }
+        let attempts = self.input.policy.creation_start_attempts;
+        let failing = database
+            .layout
+            .servers()
+            .map(|server| state(self.input, server.id).starts);
+        if let Some(starts) = failing.into_iter().find(|starts| starts.failures >= attempts) {
+            return Some(starts.last_failure);
+        }
+        let since = self
+            .input
+            .operation
+            .map_or(database.created_at, |operation| operation.received_at);
+        (self.input.now.since(since) > self.input.policy.creation_deadline)
+            .then(|| format!("not ready within {} s", self.input.policy.creation_deadline.as_secs()))
+    }
+
+    /// No primary was ever named: start everything, then name the first server.
+    fn establish(self) -> Plan {
+        let starts = replicas::starts(self.input, self.shard);
+        if !starts.steps.is_empty() {
+            return self.finish(starts.steps, RouteWish::Held, "start the servers".to_owned());
+        }
+        let first = self.shard.servers.iter().find(|server| !server.leaving);
+        match first {
+            Some(server) if state(self.input, server.id).serves() => {
+                let step = Step::Establish(server.id);
+                self.finish(vec![step], RouteWish::Held, "name the first primary".to_owned())
+            }
+            _ => self.finish(
+                Vec::new(),
+                RouteWish::Held,
+                "wait for the first server to answer".to_owned(),
+            ),
+        }
+    }
+
+    /// The primary is dead or hung.
+    fn without_primary(mut self, primary: &Server, seen: &ServerState) -> Plan {
+        let how = if seen.is_dead() { "ended" } else { "does not answer" };
+        if let Some(candidate) = candidate(self.shard, self.input.servers) {
+            let reason = format!("the primary {} {how}", primary.id);
+            let sentence = format!("{reason}: promote {candidate}");
+            let step = FailOver {
+                candidate,
+                old_primary: primary.id,
+                graceful: false,
+                reason,
+            };
+            self.not_ready("PrimaryLost", "the primary is gone, a replica takes over");
+            return self.finish(vec![Step::FailOver(step)], RouteWish::Held, sentence);
+        }
+        if !seen.is_dead() {
+            let message = "the primary does not answer, and no replica could take its place: it is left alone";
+            self.findings.push(Finding::new(
+                ConditionKind::Unresponsive,
+                Truth::True,
+                "PrimaryHung",
+                message,
+            ));
+            self.not_ready("PrimaryHung", message);
+            return self.finish(Vec::new(), RouteWish::Unchanged, message.to_owned());
+        }
+        self.not_ready("PrimaryDown", "the primary is down and restarts from its own files");
+        if seen.process == ProcessState::Leftover {
+            let step = Step::Clear(primary.id, "children of the primary still hold its directory");
+            return self.finish(
+                vec![step],
+                RouteWish::Held,
+                "end what is left of the primary".to_owned(),
+            );
+        }
+        if self.shard.lineage.restartable && seen.data_bytes == Some(0) {
+            return self.primary_lost_its_files(primary);
+        }
+        let starts = replicas::starts(self.input, self.shard);
+        self.findings.extend(starts.findings);
+        let sentence = "restart the primary in place: no replica in sync could take over".to_owned();
+        self.finish(starts.steps, RouteWish::Held, sentence)
+    }
+
+    /// The files that should bring the primary's data back are gone: a copy takes over, or somebody must choose.
+    fn primary_lost_its_files(self, primary: &Server) -> Plan {
+        let copy = self.shard.replicas().find(|server| {
+            self.shard.lineage.synced.contains(&server.id)
+                && (state(self.input, server.id).data_bytes.is_some_and(|bytes| bytes > 0)
+                    || state(self.input, server.id).runs())
+        });
+        let Some(copy) = copy else {
+            let why = format!("the files of the primary {} are gone and no copy is left", primary.id);
+            return self.finish(vec![Step::DeclareRecovery(why.clone())], RouteWish::Held, why);
+        };
+        let seen = state(self.input, copy.id);
+        let reason = format!("the primary {} lost its files", primary.id);
+        let steps = if seen.serves() {
+            let (candidate, old_primary) = (copy.id, primary.id);
+            vec![Step::FailOver(FailOver {
+                candidate,
+                old_primary,
+                graceful: false,
+                reason: reason.clone(),
+            })]
+        } else if seen.runs() {
+            Vec::new()
+        } else {
+            replicas::start(self.input, copy)
+        };
+        self.finish(
+            steps,
+            RouteWish::Held,
+            format!("{reason}: bring back the copy on {}", copy.id),
+        )
+    }
+
+    /// The primary runs.
+    fn with_primary(mut self, primary: &Server, seen: &ServerState) -> Plan {
+        let Some(replication) = seen.replication.clone().filter(|_| !seen.loading) else {
+            let busy = seen.verdict == Verdict::Busy;
+            let (reason, message) = if busy {
+                ("PrimaryBusy", "the primary is busy")
+            } else {
+                ("Loading", "the primary loads its data")
+            };
+            self.not_ready(reason, message);
+            let route = if busy { RouteWish::Unchanged } else { RouteWish::Held };
+            let starts = replicas::starts(self.input, self.shard);
+            return self.finish(starts.steps, route, message.to_owned());
+        };
+        let spec = &self.input.database.spec;
+        let follows = replication.role == ServerRole::Replica;
+        let source = spec
+            .replica_of
+            .as_ref()
+            .filter(|source| source.sync == ReplicaSync::Enabled);
+        let mut steps = match (follows, source) {
+            (true, None) => vec![Step::Release(primary.id)],
+            _ if seen.applied != Applied::Open => vec![Step::Apply(primary.id, Access::Open)],
+            (false, Some(_)) => vec![Step::FollowSource(primary.id)],
+            _ if !follows && replication.replication_id != self.shard.lineage.replication_id => {
+                vec![Step::RecordLineage(primary.id)]
+            }
+            _ => Vec::new(),
+        };
+        let open = seen.applied == Applied::Open && !spec.network.traffic_stopped;
+        let route = if spec.network.traffic_stopped {
+            RouteWish::Closed
+        } else if open {
+            RouteWish::Open(primary.id)
+        } else {
+            RouteWish::Unchanged
+        };
+        let primary_settled = steps.is_empty();
+        let needs = replicas::needs(self.input, self.shard, primary, primary_settled);
+        let ReplicaNeeds {
+            steps: replica_steps,
+            findings,
+            in_sync,
+            complete,
+        } = needs;
+        steps.extend(replica_steps);
+        self.findings.extend(findings);
+        if primary_settled && steps.is_empty() {
+            steps.extend(self.requested(primary, seen, in_sync));
+        }
+        let settled = steps.is_empty() && complete && primary_settled;
+        self.serving(seen, complete);
+        let sentence = match steps.first() {
+            Some(step) => format!("next: {step:?}"),
+            None if settled => "all is as wanted".to_owned(),
+            None => "wait for a replica".to_owned(),
+        };
+        let idle_pause = self.input.policy.idle_pause;
+        let mut plan = self.finish(steps, route, sentence);
+        plan.settled = settled;
+        if settled {
+            plan.look_again = idle_pause;
+        }
+        plan
+    }
+
+    /// What an operation or a version asks of a database that is otherwise as wanted.
+    fn requested(&self, primary: &Server, seen: &ServerState, in_sync: Option<ServerId>) -> Vec<Step> {
+        let outdated = replicas::outdated(primary, seen);
+        let operation = self.input.operation;
+        let failover = operation.filter(|operation| {
+            operation.kind == OperationKind::Failover && self.input.database.topology_epoch < operation.generation
+        });
+        if (outdated || failover.is_some())
+            && let Some(candidate) = failover.and_then(|operation| operation.target).or(in_sync)
+            && in_sync == Some(candidate)
+        {
+            let reason = if outdated {
+                "the primary must restart"
+            } else {
+                "by request"
+            }
+            .to_owned();
+            return vec![Step::FailOver(FailOver {
+                candidate,
+                old_primary: primary.id,
+                graceful: true,
+                reason,
+            })];
+        }
+        if outdated {
+            return vec![Step::Restart(primary.id)];
+        }
+        if operation.is_some_and(|operation| operation.kind == OperationKind::FlushDatabase) {
+            return vec![Step::Flush];
+        }
+        Vec::new()
+    }
+
+    fn not_ready(&mut self, reason: &'static str, message: &str) {
+        self.findings
+            .push(Finding::new(ConditionKind::Ready, Truth::False, reason, message));
+    }
+
+    fn serving(&mut self, seen: &ServerState, complete: bool) {
+        if self.input.database.spec.network.traffic_stopped {
+            self.not_ready("TrafficStopped", "connections were stopped by request");
+            return;
+        }
+        // A database that never was active becomes ready only when a failover would work; later a lost replica degrades it.
+        let ready = seen.applied == Applied::Open && (complete || self.input.database.was_active);
+        let finding = if ready {
+            Finding::new(
+                ConditionKind::Ready,
+                Truth::True,
+                "Serving",
+                "clients can write and read at the endpoint",
+            )
+        } else {
+            Finding::new(
+                ConditionKind::Ready,
+                Truth::False,
+                "Starting",
+                "not everything that was asked for is in place",
+            )
+        };
+        self.findings.push(finding);
+    }
+
+    fn finish(mut self, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
+        if self.shard.servers.len() > 1 {
+            let hosts: std::collections::BTreeSet<_> = self.shard.servers.iter().map(|server| server.host).collect();
+            if hosts.len() < self.shard.servers.len() {
+                let message = "primary and replica share a host: its loss is the loss of both";
+                self.findings.push(Finding::new(
+                    ConditionKind::SharedHost,
+                    Truth::True,
+                    "SingleHost",
+                    message,
+                ));
+            }
+        }
+        let look_again = if steps.is_empty() { self.pause() } else { Duration::ZERO };
+        let conditions = dated(self.findings, &self.input.database.conditions, self.input.now);
+        Plan {
+            steps,
+            route,
+            conditions,
+            settled: false,
+            sentence,
+            look_again,
+        }
+    }
+
+    /// How long to wait when there is nothing to do but wait: until a start is allowed again, else briefly.
+    fn pause(&self) -> Duration {
+        let busy = self.input.policy.busy_pause;
+        self.shard
+            .servers
+            .iter()
+            .filter(|server| state(self.input, server.id).is_dead())
+            .filter_map(|server| state(self.input, server.id).starts.not_before)
+            .map(|not_before| not_before.since(self.input.now).max(busy))
+            .min()
+            .unwrap_or_else(|| {
+                if self.input.database.was_active {
+                    busy * 10
+                } else {
+                    busy
+                }
+            })
+    }
+}
