@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The application: commands and queries that all dialects share, the operations they lead to, and the loops that carry them out.
+//!
+//! Called by the dialects (`api-*`) through [`Control`], put together by `server`. It sees engines, the runtime and the gateway only as
+//! trait objects given to it, and knows no HTTP and no API's wire format. Start reading at [`Control`]; what happens after a command is
+//! committed is in `reconcile`, what happens when a server dies is in `health` and `reconcile::failover`.
+
+mod access;
+mod caller;
+mod certificates;
+mod clock;
+mod commands;
+mod control;
+mod database;
+mod documents;
+mod engines;
+mod error;
+mod events;
+mod fault;
+mod gateway_process;
+mod health;
+mod ids;
+mod memory;
+mod operations;
+mod ports;
+mod reconcile;
+mod routes;
+mod statistics;
+mod tasks;
+mod transfer;
+mod view;
+
+pub use access::{AccessPolicy, AclRuleChange, NewAclRule, NewRole, NewUser, PasswordChange, RoleChange, UserChange};
+pub use caller::{Caller, TenantScope};
+pub use clock::{Clock, SystemClock};
+pub use commands::{
+    Accepted, CertificatePair, CreateDatabase, DocumentWrite, RecoverDatabase, RequestOptions, TransferRequest,
+    UpdateDatabase, UpgradeDatabase,
+};
+pub use control::{Control, ControlSettings, Parts};
+pub use database::DataFile;
+pub use error::{ControlError, Field, Noun};
+pub use events::EventFilter;
+pub use gateway_process::GATEWAY_PROCESS;
+pub use ids::{IdScheme, IdSchemes, SubjectKind};
+pub use pilothouse_engine::Reply;
+pub use pilothouse_gateway_protocol::EndpointLoad;
+pub use statistics::{Interval, Metric, Sample, StatSubject, Statistics};
+pub use view::DatabaseView;

@@ -16,12 +16,21 @@ use super::{Interval, Metric, StatSubject, metrics_of};
 const MAGIC: &[u8; 8] = b"PHSTATS\n";
 const VERSION: u16 = 1;
 /// The intervals that are worth carrying over.
-const COARSE: [Interval; 5] = [Interval::Minute5, Interval::Minute15, Interval::Hour1, Interval::Hour12, Interval::Week1];
+const COARSE: [Interval; 5] = [
+    Interval::Minute5,
+    Interval::Minute15,
+    Interval::Hour1,
+    Interval::Hour12,
+    Interval::Week1,
+];
 /// Files larger than this are neither written nor read: about the coarse samples of five hundred servers.
 const BYTES_MAX: usize = 96 << 20;
 
 /// Writes all series to `path`: to a file beside it first, which then takes its place.
-pub(super) fn write<S: Deref<Target = Series>>(path: &Path, all: impl Iterator<Item = (StatSubject, S)>) -> io::Result<()> {
+pub(super) fn write<S: Deref<Target = Series>>(
+    path: &Path,
+    all: impl Iterator<Item = (StatSubject, S)>,
+) -> io::Result<()> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -108,14 +117,22 @@ fn parse_subject(reader: &mut Reader<'_>) -> Option<(StatSubject, Series)> {
     let metrics = metrics_of(subject);
     let codes = (0..reader.u16()?).map(|_| reader.u16()).collect::<Option<Vec<_>>>()?;
     // Metrics that came or went with another release: those of the file go where they belong now.
-    let places: Vec<Option<usize>> =
-        metrics.iter().map(|metric: &Metric| codes.iter().position(|code| *code == metric.code())).collect();
+    let places: Vec<Option<usize>> = metrics
+        .iter()
+        .map(|metric: &Metric| codes.iter().position(|code| *code == metric.code()))
+        .collect();
     let mut series = Series::new(metrics);
     for interval in COARSE {
         for _ in 0..reader.u16()? {
-            let span = Span { from: Timestamp::from_millis(reader.i64()?), to: Timestamp::from_millis(reader.i64()?) };
+            let span = Span {
+                from: Timestamp::from_millis(reader.i64()?),
+                to: Timestamp::from_millis(reader.i64()?),
+            };
             let found = codes.iter().map(|_| reader.f64()).collect::<Option<Vec<_>>>()?;
-            let values: Vec<f64> = places.iter().map(|place| place.map_or(f64::NAN, |place| found[place])).collect();
+            let values: Vec<f64> = places
+                .iter()
+                .map(|place| place.map_or(f64::NAN, |place| found[place]))
+                .collect();
             series.ring_mut(interval.level()).push(span, &values);
         }
     }

@@ -107,12 +107,22 @@ impl Statistics {
 
     /// Forgets what is gone: everything that `keep` does not want.
     pub(crate) fn retain(&self, keep: impl Fn(&StatSubject) -> bool) {
-        self.0.series.write().unwrap_or_else(PoisonError::into_inner).retain(|subject, _| keep(subject));
+        self.0
+            .series
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|subject, _| keep(subject));
         let mut totals = lock(&self.0.totals);
         totals.servers.retain(|server, _| keep(&StatSubject::Server(*server)));
-        totals.endpoints.retain(|database, _| keep(&StatSubject::Database(*database)));
-        totals.loads.retain(|database, _| keep(&StatSubject::Database(*database)));
-        totals.databases.retain(|database, _| keep(&StatSubject::Database(*database)));
+        totals
+            .endpoints
+            .retain(|database, _| keep(&StatSubject::Database(*database)));
+        totals
+            .loads
+            .retain(|database, _| keep(&StatSubject::Database(*database)));
+        totals
+            .databases
+            .retain(|database, _| keep(&StatSubject::Database(*database)));
         totals.hosts.retain(|host, _| keep(&StatSubject::Host(*host)));
     }
 
@@ -145,7 +155,12 @@ impl Statistics {
             }
             totals.databases.insert(database, at).unwrap_or(at)
         };
-        self.record(StatSubject::Database(database), metric::DATABASE, Span { from, to: at }, &whole);
+        self.record(
+            StatSubject::Database(database),
+            metric::DATABASE,
+            Span { from, to: at },
+            &whole,
+        );
         whole.get(Metric::Operations).unwrap_or(0.0)
     }
 
@@ -155,7 +170,12 @@ impl Statistics {
         let previous = lock(&self.0.totals).servers.insert(server, (at, counters.clone()));
         let reading = counters.reading(previous.as_ref(), at);
         let from = previous.map_or(at, |(at, _)| at);
-        self.record(StatSubject::Server(server), metric::SERVER, Span { from, to: at }, &reading);
+        self.record(
+            StatSubject::Server(server),
+            metric::SERVER,
+            Span { from, to: at },
+            &reading,
+        );
         reading
     }
 
@@ -167,14 +187,27 @@ impl Statistics {
             let previous = lock(&self.0.totals).hosts.insert(host.host, (at, counters));
             let mut reading = counters.reading(&host.load, previous.as_ref(), at);
             reading.set(Metric::MemoryProvisional, host.unclaimed_bytes);
-            let databases = host.databases.iter().filter_map(|id| self.newest(StatSubject::Database(*id), Interval::Second1));
+            let databases = host
+                .databases
+                .iter()
+                .filter_map(|id| self.newest(StatSubject::Database(*id), Interval::Second1));
             reading.set_databases(databases);
             let from = previous.map_or(at, |(at, _)| at);
-            self.record(StatSubject::Host(host.host), metric::HOST, Span { from, to: at }, &reading);
+            self.record(
+                StatSubject::Host(host.host),
+                metric::HOST,
+                Span { from, to: at },
+                &reading,
+            );
             readings.push((f64::from(host.cores.max(1)), from, reading));
         }
         if let Some(from) = readings.iter().map(|(_, from, _)| *from).min() {
-            let whole = Reading::installation(&readings.into_iter().map(|(cores, _, reading)| (cores, reading)).collect::<Vec<_>>());
+            let whole = Reading::installation(
+                &readings
+                    .into_iter()
+                    .map(|(cores, _, reading)| (cores, reading))
+                    .collect::<Vec<_>>(),
+            );
             self.record(StatSubject::Installation, metric::HOST, Span { from, to: at }, &whole);
         }
     }
@@ -203,15 +236,26 @@ impl Statistics {
     }
 
     fn get(&self, subject: StatSubject) -> Option<Arc<Mutex<Series>>> {
-        self.0.series.read().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
+        self.0
+            .series
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&subject)
+            .cloned()
     }
 
     fn record(&self, subject: StatSubject, metrics: &'static [Metric], span: Span, reading: &Reading) {
         let series = self.get(subject).unwrap_or_else(|| {
             let mut all = self.0.series.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(subject).or_insert_with(|| Arc::new(Mutex::new(Series::new(metrics)))))
+            Arc::clone(
+                all.entry(subject)
+                    .or_insert_with(|| Arc::new(Mutex::new(Series::new(metrics)))),
+            )
         });
-        let values: Vec<f64> = metrics.iter().map(|metric| reading.get(*metric).unwrap_or(f64::NAN)).collect();
+        let values: Vec<f64> = metrics
+            .iter()
+            .map(|metric| reading.get(*metric).unwrap_or(f64::NAN))
+            .collect();
         lock(&series).record(span, &values);
     }
 }
@@ -244,9 +288,15 @@ mod tests {
 
     fn load(numbers: &[(&str, f64)], calls: &[(&str, u64)]) -> Load {
         Load {
-            numbers: numbers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            numbers: numbers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), *value))
+                .collect(),
             calls: calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
-            micros: calls.iter().map(|(name, count)| ((*name).to_owned(), count * 3)).collect(),
+            micros: calls
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), count * 3))
+                .collect(),
         }
     }
 
@@ -262,7 +312,10 @@ mod tests {
             let server = |server, primary, memory| ServerReading {
                 server,
                 primary,
-                load: load(&[("used_memory", memory), ("keyspace_hits", gets as f64)], &[("get", gets), ("set", sets)]),
+                load: load(
+                    &[("used_memory", memory), ("keyspace_hits", gets as f64)],
+                    &[("get", gets), ("set", sets)],
+                ),
             };
             let servers = [server(primary, true, 1000.0), server(replica, false, 900.0)];
             statistics.record_database(database, &servers, None, at(second))
@@ -270,7 +323,9 @@ mod tests {
         assert_eq!(read(0, 100, 10), 0.0);
         let operations = read(2, 120, 20);
         assert_eq!(operations, 15.0);
-        let newest = statistics.newest(StatSubject::Database(database), Interval::Second1).unwrap();
+        let newest = statistics
+            .newest(StatSubject::Database(database), Interval::Second1)
+            .unwrap();
         assert_eq!(newest.get(Metric::UsedMemory), Some(1000.0));
         assert_eq!(newest.get(Metric::ReadRequests), Some(10.0));
         assert_eq!(newest.get(Metric::WriteRequests), Some(5.0));
@@ -278,7 +333,9 @@ mod tests {
         assert_eq!(newest.get(Metric::ReadLatency), Some(3.0));
         assert_eq!(newest.get(Metric::OtherLatency), None);
         assert_eq!((newest.from, newest.to), (at(0), at(2)));
-        let replica = statistics.newest(StatSubject::Server(replica), Interval::Second1).unwrap();
+        let replica = statistics
+            .newest(StatSubject::Server(replica), Interval::Second1)
+            .unwrap();
         assert_eq!(replica.get(Metric::UsedMemory), Some(900.0));
     }
 
@@ -287,11 +344,22 @@ mod tests {
         let statistics = Statistics::new();
         let (database, server) = (DatabaseId::new(), ServerId::new());
         for (second, bytes) in [(0, 1000), (5, 2000)] {
-            let endpoint = EndpointLoad { connections: 7, bytes_in: bytes, accepted: bytes / 100, ..EndpointLoad::default() };
-            let servers = [ServerReading { server, primary: true, load: load(&[("used_memory", 1.0)], &[]) }];
+            let endpoint = EndpointLoad {
+                connections: 7,
+                bytes_in: bytes,
+                accepted: bytes / 100,
+                ..EndpointLoad::default()
+            };
+            let servers = [ServerReading {
+                server,
+                primary: true,
+                load: load(&[("used_memory", 1.0)], &[]),
+            }];
             statistics.record_database(database, &servers, Some(&endpoint), at(second));
         }
-        let newest = statistics.newest(StatSubject::Database(database), Interval::Second1).unwrap();
+        let newest = statistics
+            .newest(StatSubject::Database(database), Interval::Second1)
+            .unwrap();
         assert_eq!(newest.get(Metric::Connections), Some(7.0));
         assert_eq!(newest.get(Metric::BytesIn), Some(200.0));
         assert_eq!(newest.get(Metric::ConnectionsReceived), Some(2.0));
@@ -332,7 +400,11 @@ mod tests {
         let (database, server) = (DatabaseId::new(), ServerId::new());
         let before = Statistics::new();
         for minute in 0..25 {
-            let servers = [ServerReading { server, primary: true, load: load(&[("used_memory", minute as f64)], &[]) }];
+            let servers = [ServerReading {
+                server,
+                primary: true,
+                load: load(&[("used_memory", minute as f64)], &[]),
+            }];
             before.record_database(database, &servers, None, at(minute * 60));
         }
         before.save(&path).unwrap();
@@ -341,7 +413,10 @@ mod tests {
         let subject = StatSubject::Database(database);
         let samples = |statistics: &Statistics, interval| -> Vec<_> {
             let samples = statistics.samples(subject, interval, None, None).unwrap();
-            samples.iter().map(|sample| (sample.from, sample.to, sample.get(Metric::UsedMemory))).collect()
+            samples
+                .iter()
+                .map(|sample| (sample.from, sample.to, sample.get(Metric::UsedMemory)))
+                .collect()
         };
         assert!(samples(&before, Interval::Minute5).len() >= 3);
         assert_eq!(samples(&after, Interval::Minute5), samples(&before, Interval::Minute5));
@@ -353,7 +428,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("statistics.bin");
         let statistics = Statistics::new();
-        let servers = [ServerReading { server: ServerId::new(), primary: true, load: load(&[("used_memory", 1.0)], &[]) }];
+        let servers = [ServerReading {
+            server: ServerId::new(),
+            primary: true,
+            load: load(&[("used_memory", 1.0)], &[]),
+        }];
         for second in [0, 400, 800] {
             statistics.record_database(DatabaseId::from_bytes([7; 16]), &servers, None, at(second));
         }
@@ -363,7 +442,12 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             let fresh = Statistics::new();
             fresh.restore(&path).unwrap();
-            assert!(fresh.newest(StatSubject::Database(DatabaseId::from_bytes([7; 16])), Interval::Week1).is_none(), "{length}");
+            assert!(
+                fresh
+                    .newest(StatSubject::Database(DatabaseId::from_bytes([7; 16])), Interval::Week1)
+                    .is_none(),
+                "{length}"
+            );
         }
     }
 }

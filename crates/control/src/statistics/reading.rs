@@ -58,33 +58,222 @@ const AVERAGED: &[Metric] = &[Metric::FragmentationRatio, Metric::AverageTtl];
 
 /// Commands that our management connection and replication send. Rare from clients, and most are withheld from them.
 const HOUSEKEEPING: &[&str] = &[
-    "ping", "info", "hello", "auth", "replconf", "psync", "sync", "role", "replicaof", "slaveof", "failover", "config", "acl", "client",
-    "command", "cluster", "latency", "bgsave", "bgrewriteaof", "shutdown", "debug", "memory", "module", "reset", "quit", "lastsave",
+    "ping",
+    "info",
+    "hello",
+    "auth",
+    "replconf",
+    "psync",
+    "sync",
+    "role",
+    "replicaof",
+    "slaveof",
+    "failover",
+    "config",
+    "acl",
+    "client",
+    "command",
+    "cluster",
+    "latency",
+    "bgsave",
+    "bgrewriteaof",
+    "shutdown",
+    "debug",
+    "memory",
+    "module",
+    "reset",
+    "quit",
+    "lastsave",
 ];
 
 /// Commands that only read keys.
 const READS: &[&str] = &[
-    "bitcount", "bitfield_ro", "bitpos", "dbsize", "dump", "eval_ro", "evalsha_ro", "exists", "expiretime", "fcall_ro", "geodist",
-    "geohash", "geopos", "georadius_ro", "georadiusbymember_ro", "geosearch", "get", "getbit", "getrange", "hexists", "hget", "hgetall",
-    "hkeys", "hlen", "hmget", "hrandfield", "hscan", "hstrlen", "hvals", "keys", "lcs", "lindex", "llen", "lolwut", "lpos", "lrange",
-    "mget", "object", "pexpiretime", "pfcount", "pttl", "randomkey", "scan", "scard", "sdiff", "sinter", "sintercard", "sismember",
-    "smembers", "smismember", "sort_ro", "srandmember", "sscan", "strlen", "substr", "sunion", "touch", "ttl", "type", "xinfo", "xlen",
-    "xpending", "xrange", "xread", "xrevrange", "zcard", "zcount", "zdiff", "zinter", "zintercard", "zlexcount", "zmscore",
-    "zrandmember", "zrange", "zrangebylex", "zrangebyscore", "zrank", "zrevrange", "zrevrangebylex", "zrevrangebyscore", "zrevrank",
-    "zscan", "zscore", "zunion",
+    "bitcount",
+    "bitfield_ro",
+    "bitpos",
+    "dbsize",
+    "dump",
+    "eval_ro",
+    "evalsha_ro",
+    "exists",
+    "expiretime",
+    "fcall_ro",
+    "geodist",
+    "geohash",
+    "geopos",
+    "georadius_ro",
+    "georadiusbymember_ro",
+    "geosearch",
+    "get",
+    "getbit",
+    "getrange",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hkeys",
+    "hlen",
+    "hmget",
+    "hrandfield",
+    "hscan",
+    "hstrlen",
+    "hvals",
+    "keys",
+    "lcs",
+    "lindex",
+    "llen",
+    "lolwut",
+    "lpos",
+    "lrange",
+    "mget",
+    "object",
+    "pexpiretime",
+    "pfcount",
+    "pttl",
+    "randomkey",
+    "scan",
+    "scard",
+    "sdiff",
+    "sinter",
+    "sintercard",
+    "sismember",
+    "smembers",
+    "smismember",
+    "sort_ro",
+    "srandmember",
+    "sscan",
+    "strlen",
+    "substr",
+    "sunion",
+    "touch",
+    "ttl",
+    "type",
+    "xinfo",
+    "xlen",
+    "xpending",
+    "xrange",
+    "xread",
+    "xrevrange",
+    "zcard",
+    "zcount",
+    "zdiff",
+    "zinter",
+    "zintercard",
+    "zlexcount",
+    "zmscore",
+    "zrandmember",
+    "zrange",
+    "zrangebylex",
+    "zrangebyscore",
+    "zrank",
+    "zrevrange",
+    "zrevrangebylex",
+    "zrevrangebyscore",
+    "zrevrank",
+    "zscan",
+    "zscore",
+    "zunion",
 ];
 
 /// Commands that may write keys.
 const WRITES: &[&str] = &[
-    "append", "bitfield", "bitop", "blmove", "blmpop", "blpop", "brpop", "brpoplpush", "bzmpop", "bzpopmax", "bzpopmin", "copy", "decr",
-    "decrby", "del", "expire", "expireat", "flushall", "flushdb", "geoadd", "georadius", "georadiusbymember", "geosearchstore",
-    "getdel", "getex", "getset", "hdel", "hexpire", "hincrby", "hincrbyfloat", "hmset", "hset", "hsetnx", "incr", "incrby",
-    "incrbyfloat", "linsert", "lmove", "lmpop", "lpop", "lpush", "lpushx", "lrem", "lset", "ltrim", "migrate", "move", "mset", "msetnx",
-    "persist", "pexpire", "pexpireat", "pfadd", "pfmerge", "psetex", "rename", "renamenx", "restore", "rpop", "rpoplpush", "rpush",
-    "rpushx", "sadd", "sdiffstore", "set", "setbit", "setex", "setnx", "setrange", "sinterstore", "smove", "sort", "spop", "srem",
-    "sunionstore", "unlink", "xack", "xadd", "xautoclaim", "xclaim", "xdel", "xgroup", "xreadgroup", "xsetid", "xtrim", "zadd",
-    "zdiffstore", "zincrby", "zinterstore", "zmpop", "zpopmax", "zpopmin", "zrangestore", "zrem", "zremrangebylex", "zremrangebyrank",
-    "zremrangebyscore", "zunionstore",
+    "append",
+    "bitfield",
+    "bitop",
+    "blmove",
+    "blmpop",
+    "blpop",
+    "brpop",
+    "brpoplpush",
+    "bzmpop",
+    "bzpopmax",
+    "bzpopmin",
+    "copy",
+    "decr",
+    "decrby",
+    "del",
+    "expire",
+    "expireat",
+    "flushall",
+    "flushdb",
+    "geoadd",
+    "georadius",
+    "georadiusbymember",
+    "geosearchstore",
+    "getdel",
+    "getex",
+    "getset",
+    "hdel",
+    "hexpire",
+    "hincrby",
+    "hincrbyfloat",
+    "hmset",
+    "hset",
+    "hsetnx",
+    "incr",
+    "incrby",
+    "incrbyfloat",
+    "linsert",
+    "lmove",
+    "lmpop",
+    "lpop",
+    "lpush",
+    "lpushx",
+    "lrem",
+    "lset",
+    "ltrim",
+    "migrate",
+    "move",
+    "mset",
+    "msetnx",
+    "persist",
+    "pexpire",
+    "pexpireat",
+    "pfadd",
+    "pfmerge",
+    "psetex",
+    "rename",
+    "renamenx",
+    "restore",
+    "rpop",
+    "rpoplpush",
+    "rpush",
+    "rpushx",
+    "sadd",
+    "sdiffstore",
+    "set",
+    "setbit",
+    "setex",
+    "setnx",
+    "setrange",
+    "sinterstore",
+    "smove",
+    "sort",
+    "spop",
+    "srem",
+    "sunionstore",
+    "unlink",
+    "xack",
+    "xadd",
+    "xautoclaim",
+    "xclaim",
+    "xdel",
+    "xgroup",
+    "xreadgroup",
+    "xsetid",
+    "xtrim",
+    "zadd",
+    "zdiffstore",
+    "zincrby",
+    "zinterstore",
+    "zmpop",
+    "zpopmax",
+    "zpopmin",
+    "zrangestore",
+    "zrem",
+    "zremrangebylex",
+    "zremrangebyrank",
+    "zremrangebyscore",
+    "zunionstore",
 ];
 
 /// Kind of a command: index into the arrays of [`Requests`].
@@ -124,7 +313,10 @@ pub(super) struct ServerCounters {
 impl ServerCounters {
     pub(super) fn of(load: &Load) -> Self {
         let pick = |names: &[(Metric, &str)]| -> Vec<(Metric, f64)> {
-            names.iter().filter_map(|(metric, name)| Some((*metric, *load.numbers.get(*name)?))).collect()
+            names
+                .iter()
+                .filter_map(|(metric, name)| Some((*metric, *load.numbers.get(*name)?)))
+                .collect()
         };
         let mut requests = Requests::default();
         for (command, count) in &load.calls {
@@ -133,7 +325,11 @@ impl ServerCounters {
                 requests.micros[kind] += load.micros.get(command).copied().unwrap_or(0);
             }
         }
-        Self { gauges: pick(GAUGES), totals: pick(TOTALS), requests }
+        Self {
+            gauges: pick(GAUGES),
+            totals: pick(TOTALS),
+            requests,
+        }
     }
 
     /// The values since `previous`. Without one, rates are unknown; after a restart of the server they count from its start.
@@ -145,7 +341,11 @@ impl ServerCounters {
             return reading;
         }
         for (metric, total) in &self.totals {
-            let earlier = before.totals.iter().find(|(earlier, _)| earlier == metric).map_or(0.0, |(_, total)| *total);
+            let earlier = before
+                .totals
+                .iter()
+                .find(|(earlier, _)| earlier == metric)
+                .map_or(0.0, |(_, total)| *total);
             reading.set(*metric, grown(*total, earlier) / seconds);
         }
         let since = |now: [u64; 3], then: [u64; 3]| {
@@ -178,7 +378,12 @@ pub(super) struct EndpointCounters {
 
 impl EndpointCounters {
     pub(super) const fn of(load: &EndpointLoad) -> Self {
-        Self { accepted: load.accepted, refused: load.refused, bytes_in: load.bytes_in, bytes_out: load.bytes_out }
+        Self {
+            accepted: load.accepted,
+            refused: load.refused,
+            bytes_in: load.bytes_in,
+            bytes_out: load.bytes_out,
+        }
     }
 }
 
@@ -234,8 +439,14 @@ impl HostCounters {
         if let Some((then, _)) = previous {
             let seconds = at.since(*then).as_secs_f64();
             if seconds > 0.0 {
-                reading.set(Metric::BytesIn, grown(self.network[0] as f64, before.network[0] as f64) / seconds);
-                reading.set(Metric::BytesOut, grown(self.network[1] as f64, before.network[1] as f64) / seconds);
+                reading.set(
+                    Metric::BytesIn,
+                    grown(self.network[0] as f64, before.network[0] as f64) / seconds,
+                );
+                reading.set(
+                    Metric::BytesOut,
+                    grown(self.network[1] as f64, before.network[1] as f64) / seconds,
+                );
             }
         }
         reading
@@ -302,7 +513,9 @@ impl Reading {
             (Metric::OtherLatency, Metric::OtherRequests),
         ];
         for (latency, requests) in weighted {
-            let pairs = parts.iter().filter_map(|part| Some((part.get(latency)?, part.get(requests)?)));
+            let pairs = parts
+                .iter()
+                .filter_map(|part| Some((part.get(latency)?, part.get(requests)?)));
             if let Some(mean) = weighted_mean(pairs) {
                 whole.set(latency, mean);
             }
@@ -315,7 +528,9 @@ impl Reading {
         let readings: Vec<Self> = hosts.iter().map(|(_, reading)| reading.clone()).collect();
         let mut whole = Self::sum(&readings);
         for metric in CPU {
-            let pairs = hosts.iter().filter_map(|(cores, reading)| Some((reading.get(metric)?, *cores)));
+            let pairs = hosts
+                .iter()
+                .filter_map(|(cores, reading)| Some((reading.get(metric)?, *cores)));
             if let Some(mean) = weighted_mean(pairs) {
                 whole.set(metric, mean);
             }
@@ -332,7 +547,12 @@ impl Reading {
         at: Timestamp,
     ) {
         self.set(Metric::Connections, load.connections as f64);
-        for metric in [Metric::BytesIn, Metric::BytesOut, Metric::ConnectionsReceived, Metric::ConnectionsRefused] {
+        for metric in [
+            Metric::BytesIn,
+            Metric::BytesOut,
+            Metric::ConnectionsReceived,
+            Metric::ConnectionsRefused,
+        ] {
             self.0.remove(&metric);
         }
         let Some((then, before)) = previous else { return };
@@ -371,7 +591,9 @@ impl Reading {
 
 /// The mean of (value, weight) pairs; `None` without weight.
 fn weighted_mean(pairs: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
-    let (sum, weight) = pairs.fold((0.0, 0.0), |(sum, total), (value, weight)| (sum + value * weight, total + weight));
+    let (sum, weight) = pairs.fold((0.0, 0.0), |(sum, total), (value, weight)| {
+        (sum + value * weight, total + weight)
+    });
     (weight > 0.0).then(|| sum / weight)
 }
 
@@ -434,12 +656,15 @@ mod tests {
     #[test]
     fn ratios_are_averaged_and_latencies_weighted() {
         let part = |memory, ratio, latency, requests| {
-            Reading([
-                (Metric::UsedMemory, memory),
-                (Metric::FragmentationRatio, ratio),
-                (Metric::Latency, latency),
-                (Metric::TotalRequests, requests),
-            ].into())
+            Reading(
+                [
+                    (Metric::UsedMemory, memory),
+                    (Metric::FragmentationRatio, ratio),
+                    (Metric::Latency, latency),
+                    (Metric::TotalRequests, requests),
+                ]
+                .into(),
+            )
         };
         let whole = Reading::sum(&[part(10.0, 1.0, 100.0, 1.0), part(30.0, 2.0, 200.0, 3.0)]);
         assert_eq!(whole.get(Metric::UsedMemory), Some(40.0));

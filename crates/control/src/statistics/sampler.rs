@@ -68,7 +68,12 @@ pub(crate) trait LoadSource: Send + Sync + 'static {
 }
 
 /// Samples until `stop`. The history of coarse samples is read from `archive` first, and written to it every minute and at the end.
-pub(super) async fn run(statistics: Statistics, source: Arc<dyn LoadSource>, archive: PathBuf, stop: CancellationToken) {
+pub(super) async fn run(
+    statistics: Statistics,
+    source: Arc<dyn LoadSource>,
+    archive: PathBuf,
+    stop: CancellationToken,
+) {
     let (restored, path) = (statistics.clone(), archive.clone());
     blocking("read", move || restored.restore(&path)).await;
     let mut due: HashMap<DatabaseId, Instant> = HashMap::new();
@@ -99,7 +104,11 @@ async fn tick(statistics: &Statistics, source: &dyn LoadSource, due: &mut HashMa
         // Half a tick early is on time: ticks are never exactly a second apart.
         .filter(|database| due.get(&database.database).is_none_or(|due| *due <= now + TICK / 2))
         .collect();
-    let endpoints = if wanted.is_empty() { HashMap::new() } else { source.endpoints().await };
+    let endpoints = if wanted.is_empty() {
+        HashMap::new()
+    } else {
+        source.endpoints().await
+    };
     let readings: Vec<_> = futures_util::stream::iter(wanted)
         .map(|database| async move { (database.database, read(source, &database.servers).await) })
         .buffer_unordered(CONCURRENT)
@@ -116,10 +125,21 @@ async fn tick(statistics: &Statistics, source: &dyn LoadSource, due: &mut HashMa
 
 async fn read(source: &dyn LoadSource, servers: &[(ServerId, bool)]) -> Vec<ServerReading> {
     let each = servers.iter().map(|(server, primary)| async move {
-        let load = tokio::time::timeout(LOAD_TIMEOUT, source.load(*server)).await.ok().flatten()?;
-        Some(ServerReading { server: *server, primary: *primary, load })
+        let load = tokio::time::timeout(LOAD_TIMEOUT, source.load(*server))
+            .await
+            .ok()
+            .flatten()?;
+        Some(ServerReading {
+            server: *server,
+            primary: *primary,
+            load,
+        })
     });
-    futures_util::future::join_all(each).await.into_iter().flatten().collect()
+    futures_util::future::join_all(each)
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn forget_gone(
@@ -129,8 +149,10 @@ fn forget_gone(
     databases: &[DatabaseReading],
 ) {
     let known: HashSet<_> = databases.iter().map(|database| database.database).collect();
-    let servers: HashSet<_> =
-        databases.iter().flat_map(|database| database.servers.iter().map(|(server, _)| *server)).collect();
+    let servers: HashSet<_> = databases
+        .iter()
+        .flat_map(|database| database.servers.iter().map(|(server, _)| *server))
+        .collect();
     due.retain(|database, _| known.contains(database));
     source.retain(&|server| servers.contains(&server));
     statistics.retain(|subject| match subject {
@@ -175,7 +197,13 @@ mod tests {
         }
         fn databases(&self) -> Vec<DatabaseReading> {
             let databases = self.databases.lock().unwrap();
-            databases.iter().map(|(database, server)| DatabaseReading { database: *database, servers: vec![(*server, true)] }).collect()
+            databases
+                .iter()
+                .map(|(database, server)| DatabaseReading {
+                    database: *database,
+                    servers: vec![(*server, true)],
+                })
+                .collect()
         }
         fn hosts(&self) -> Vec<HostReading> {
             Vec::new()
@@ -188,7 +216,10 @@ mod tests {
             if Some(server) == self.silent {
                 std::future::pending::<()>().await;
             }
-            Some(Load { numbers: [("used_memory".to_owned(), 5.0)].into(), ..Load::default() })
+            Some(Load {
+                numbers: [("used_memory".to_owned(), 5.0)].into(),
+                ..Load::default()
+            })
         }
         fn retain(&self, _keep: &dyn Fn(ServerId) -> bool) {}
     }
@@ -196,16 +227,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_quiet_database_is_not_asked_every_tick_and_one_that_is_gone_is_forgotten() {
         let (database, server) = (DatabaseId::new(), ServerId::new());
-        let source = Fake { databases: Mutex::new(vec![(database, server)]), asked: AtomicU64::new(0), silent: None };
+        let source = Fake {
+            databases: Mutex::new(vec![(database, server)]),
+            asked: AtomicU64::new(0),
+            silent: None,
+        };
         let (statistics, mut due) = (Statistics::new(), HashMap::new());
         tick(&statistics, &source, &mut due).await;
         tick(&statistics, &source, &mut due).await;
         assert_eq!(source.asked.load(Ordering::Relaxed), 1);
-        let newest = statistics.newest(StatSubject::Server(server), Interval::Second1).unwrap();
+        let newest = statistics
+            .newest(StatSubject::Server(server), Interval::Second1)
+            .unwrap();
         assert_eq!(newest.get(Metric::UsedMemory), Some(5.0));
         source.databases.lock().unwrap().clear();
         tick(&statistics, &source, &mut due).await;
-        assert!(statistics.newest(StatSubject::Server(server), Interval::Second1).is_none());
+        assert!(
+            statistics
+                .newest(StatSubject::Server(server), Interval::Second1)
+                .is_none()
+        );
         assert!(due.is_empty());
     }
 
@@ -213,10 +254,22 @@ mod tests {
     async fn a_hung_server_delays_nobody() {
         let (hung, fine) = (ServerId::new(), ServerId::new());
         let databases = Mutex::new(vec![(DatabaseId::new(), hung), (DatabaseId::new(), fine)]);
-        let source = Fake { databases, asked: AtomicU64::new(0), silent: Some(hung) };
+        let source = Fake {
+            databases,
+            asked: AtomicU64::new(0),
+            silent: Some(hung),
+        };
         let (statistics, mut due) = (Statistics::new(), HashMap::new());
         tick(&statistics, &source, &mut due).await;
-        assert!(statistics.newest(StatSubject::Server(fine), Interval::Second1).is_some());
-        assert!(statistics.newest(StatSubject::Server(hung), Interval::Second1).is_none());
+        assert!(
+            statistics
+                .newest(StatSubject::Server(fine), Interval::Second1)
+                .is_some()
+        );
+        assert!(
+            statistics
+                .newest(StatSubject::Server(hung), Interval::Second1)
+                .is_none()
+        );
     }
 }

@@ -63,7 +63,11 @@ impl Series {
 
     /// Takes in a raw sample. One that does not end after the newest is dropped: the clock was set back.
     pub(super) fn record(&mut self, span: Span, values: &[f64]) {
-        debug_assert_eq!(values.len(), self.metrics.len(), "a sample has one value for each metric of its series");
+        debug_assert_eq!(
+            values.len(),
+            self.metrics.len(),
+            "a sample has one value for each metric of its series"
+        );
         let newest = self.rings[0].newest().map(|(newest, _)| newest.to);
         if newest.is_some_and(|newest| span.to <= newest) {
             if newest.is_some_and(|newest| newest.since(span.to) < Interval::Second10.duration()) {
@@ -77,7 +81,9 @@ impl Series {
     }
 
     fn fold(&mut self, level: usize, span: Span, values: &[f64]) {
-        let Some(interval) = Interval::ALL.get(level) else { return };
+        let Some(interval) = Interval::ALL.get(level) else {
+            return;
+        };
         let wanted = bucket_of(*interval, span);
         if let Some(open) = self.open[level].span
             && open != wanted
@@ -93,8 +99,15 @@ impl Series {
     /// Every kept sample of the interval, oldest first. While there is none yet, the one being made, so that nobody has to wait a week.
     pub(super) fn samples(&self, interval: Interval) -> Vec<Sample> {
         let level = interval.level();
-        let samples: Vec<_> = self.rings[level].iter().map(|(span, values)| self.sample(interval, span, values.to_vec())).collect();
-        if samples.is_empty() { self.unfinished(interval).into_iter().collect() } else { samples }
+        let samples: Vec<_> = self.rings[level]
+            .iter()
+            .map(|(span, values)| self.sample(interval, span, values.to_vec()))
+            .collect();
+        if samples.is_empty() {
+            self.unfinished(interval).into_iter().collect()
+        } else {
+            samples
+        }
     }
 
     /// The newest sample of the interval; see [`Series::samples`].
@@ -114,12 +127,21 @@ impl Series {
                 all.add(span, span, &bucket.values(self.metrics), self.metrics);
             }
         }
-        let span = Span { from: all.from?, to: all.to? };
+        let span = Span {
+            from: all.from?,
+            to: all.to?,
+        };
         Some(self.sample(interval, span, all.values(self.metrics)))
     }
 
     fn sample(&self, interval: Interval, span: Span, values: Vec<f64>) -> Sample {
-        Sample { interval, from: span.from, to: span.to, metrics: self.metrics, values }
+        Sample {
+            interval,
+            from: span.from,
+            to: span.to,
+            metrics: self.metrics,
+            values,
+        }
     }
 
     pub(super) fn ring(&self, level: usize) -> &Ring {
@@ -134,7 +156,11 @@ impl Series {
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         let rings: usize = self.rings.iter().map(Ring::bytes).sum();
-        let open: usize = self.open.iter().map(|bucket| (bucket.sums.capacity() + bucket.weights.capacity()) * 8).sum();
+        let open: usize = self
+            .open
+            .iter()
+            .map(|bucket| (bucket.sums.capacity() + bucket.weights.capacity()) * 8)
+            .sum();
         rings + open + size_of::<Self>()
     }
 }
@@ -143,7 +169,10 @@ impl Series {
 fn bucket_of(interval: Interval, span: Span) -> Span {
     let length = i64::try_from(interval.duration().as_millis()).unwrap_or(i64::MAX);
     let start = (span.to.as_millis() - 1).div_euclid(length) * length;
-    Span { from: Timestamp::from_millis(start), to: Timestamp::from_millis(start.saturating_add(length)) }
+    Span {
+        from: Timestamp::from_millis(start),
+        to: Timestamp::from_millis(start.saturating_add(length)),
+    }
 }
 
 /// A bucket being filled. Empty vectors until the first sample, so that idle intervals cost nothing.
@@ -190,7 +219,8 @@ impl Bucket {
 
     fn values(&self, metrics: &[Metric]) -> Vec<f64> {
         let each = self.sums.iter().zip(&self.weights).zip(metrics);
-        each.map(|((sum, weight), _)| if *weight > 0.0 { sum / weight } else { f64::NAN }).collect()
+        each.map(|((sum, weight), _)| if *weight > 0.0 { sum / weight } else { f64::NAN })
+            .collect()
     }
 }
 
@@ -207,7 +237,13 @@ pub(super) struct Ring {
 
 impl Ring {
     fn new(retained: usize, width: usize) -> Self {
-        Self { retained, width, head: 0, spans: Vec::new(), values: Vec::new() }
+        Self {
+            retained,
+            width,
+            head: 0,
+            spans: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     pub(super) fn push(&mut self, span: Span, values: &[f64]) {
@@ -243,7 +279,10 @@ impl Ring {
     }
 
     fn at(&self, index: usize) -> (Span, &[f64]) {
-        (self.spans[index], &self.values[index * self.width..(index + 1) * self.width])
+        (
+            self.spans[index],
+            &self.values[index * self.width..(index + 1) * self.width],
+        )
     }
 
     #[cfg(test)]
@@ -265,7 +304,10 @@ mod tests {
 
     fn fill(series: &mut Series, seconds: std::ops::Range<u32>, step: u32, value: impl Fn(u32) -> [f64; 2]) {
         for second in seconds.step_by(step as usize) {
-            let span = Span { from: at(f64::from(second)), to: at(f64::from(second + step)) };
+            let span = Span {
+                from: at(f64::from(second)),
+                to: at(f64::from(second + step)),
+            };
             series.record(span, &value(second));
         }
     }
@@ -275,7 +317,10 @@ mod tests {
         let mut series = Series::new(TWO);
         fill(&mut series, 0..25, 1, |second| [f64::from(second), 0.0]);
         let samples = series.samples(Interval::Second1);
-        let values: Vec<_> = samples.iter().filter_map(|sample| sample.get(Metric::UsedMemory)).collect();
+        let values: Vec<_> = samples
+            .iter()
+            .filter_map(|sample| sample.get(Metric::UsedMemory))
+            .collect();
         assert_eq!(values, (15..25).map(f64::from).collect::<Vec<_>>());
         assert_eq!(samples[0].from, at(15.0));
         assert_eq!(series.newest(Interval::Second1).unwrap().to, at(25.0));
@@ -298,7 +343,10 @@ mod tests {
         fill(&mut series, 0..5, 5, |_| [10.0, 0.0]);
         fill(&mut series, 5..10, 1, |_| [20.0, 0.0]);
         fill(&mut series, 10..11, 1, |_| [0.0, 0.0]);
-        assert_eq!(series.samples(Interval::Second10)[0].get(Metric::UsedMemory), Some(15.0));
+        assert_eq!(
+            series.samples(Interval::Second10)[0].get(Metric::UsedMemory),
+            Some(15.0)
+        );
     }
 
     #[test]
@@ -315,7 +363,9 @@ mod tests {
     #[test]
     fn unknown_values_are_left_out_of_means() {
         let mut series = Series::new(TWO);
-        fill(&mut series, 0..11, 1, |second| [if second < 5 { f64::NAN } else { 4.0 }, 0.0]);
+        fill(&mut series, 0..11, 1, |second| {
+            [if second < 5 { f64::NAN } else { 4.0 }, 0.0]
+        });
         let folded = &series.samples(Interval::Second10)[0];
         assert_eq!(folded.get(Metric::UsedMemory), Some(4.0));
         assert_eq!(series.samples(Interval::Second1)[0].get(Metric::UsedMemory), None);
@@ -326,7 +376,10 @@ mod tests {
         let mut series = Series::new(TWO);
         fill(&mut series, 1000..1010, 1, |_| [1.0, 0.0]);
         fill(&mut series, 100..103, 1, |_| [2.0, 0.0]);
-        assert_eq!(series.newest(Interval::Second1).unwrap().get(Metric::UsedMemory), Some(2.0));
+        assert_eq!(
+            series.newest(Interval::Second1).unwrap().get(Metric::UsedMemory),
+            Some(2.0)
+        );
         assert_eq!(series.samples(Interval::Second1).len(), 3);
     }
 
@@ -337,7 +390,13 @@ mod tests {
             let values = vec![1.0; metrics.len()];
             for interval in Interval::ALL {
                 for _ in 0..interval.retained() {
-                    series.ring_mut(interval.level()).push(Span { from: at(0.0), to: at(1.0) }, &values);
+                    series.ring_mut(interval.level()).push(
+                        Span {
+                            from: at(0.0),
+                            to: at(1.0),
+                        },
+                        &values,
+                    );
                 }
             }
             series.bytes()

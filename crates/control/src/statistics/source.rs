@@ -9,8 +9,8 @@ use pilothouse_engine::{Load, Session};
 use pilothouse_gateway_protocol::EndpointLoad;
 use pilothouse_model::{Database, DatabaseId, ServerId, Timestamp};
 
-use super::sampler::{self, DatabaseReading, HostReading, LoadSource};
 use super::archive_path;
+use super::sampler::{self, DatabaseReading, HostReading, LoadSource};
 use crate::Control;
 
 /// How long one question to a server may take.
@@ -21,8 +21,16 @@ const GATEWAY_DEADLINE: Duration = Duration::from_millis(500);
 /// Begins to sample. Ends, after a last write of the archive, when the tasks of `control` are stopped.
 pub(crate) fn start(control: &Control) {
     let archive = archive_path(&control.0.settings.scratch_dir);
-    let source = Arc::new(Source { control: control.clone(), sessions: Mutex::default() });
-    let sampling = sampler::run(control.statistics().clone(), source, archive, control.0.tasks.stopped().clone());
+    let source = Arc::new(Source {
+        control: control.clone(),
+        sessions: Mutex::default(),
+    });
+    let sampling = sampler::run(
+        control.statistics().clone(),
+        source,
+        archive,
+        control.0.tasks.stopped().clone(),
+    );
     control.0.tasks.spawn(sampling);
 }
 
@@ -40,7 +48,10 @@ impl Source {
     async fn connect(&self, server: ServerId, deadline: Instant) -> Option<Box<dyn Session>> {
         let view = self.control.store().view();
         let database = view.get::<Database>(&view.database_of_server(server)?)?;
-        self.control.connect(database, database.layout.server(server)?, deadline).await.ok()
+        self.control
+            .connect(database, database.layout.server(server)?, deadline)
+            .await
+            .ok()
     }
 }
 
@@ -54,7 +65,10 @@ impl LoadSource for Source {
         let view = self.control.store().view();
         view.all::<Database>()
             .filter(|database| !database.layout.shards.is_empty() && database.deleted_at.is_none())
-            .map(|database| DatabaseReading { database: database.id, servers: roles(database) })
+            .map(|database| DatabaseReading {
+                database: database.id,
+                servers: roles(database),
+            })
             .collect()
     }
 
@@ -82,7 +96,10 @@ impl LoadSource for Source {
     async fn endpoints(&self) -> HashMap<DatabaseId, EndpointLoad> {
         let loads = tokio::time::timeout(GATEWAY_DEADLINE, self.control.0.gateway.load()).await;
         let loads = loads.ok().and_then(Result::ok).unwrap_or_default();
-        loads.into_iter().filter_map(|load| Some((load.database?, load))).collect()
+        loads
+            .into_iter()
+            .filter_map(|load| Some((load.database?, load)))
+            .collect()
     }
 
     async fn load(&self, server: ServerId) -> Option<Load> {
@@ -104,8 +121,17 @@ impl LoadSource for Source {
 
 /// The servers of a database, and whether each is a primary.
 fn roles(database: &Database) -> Vec<(ServerId, bool)> {
-    let primaries: HashSet<ServerId> = database.layout.shards.iter().filter_map(|shard| shard.lineage.primary).collect();
-    database.layout.servers().map(|server| (server.id, primaries.contains(&server.id))).collect()
+    let primaries: HashSet<ServerId> = database
+        .layout
+        .shards
+        .iter()
+        .filter_map(|shard| shard.lineage.primary)
+        .collect();
+    database
+        .layout
+        .servers()
+        .map(|server| (server.id, primaries.contains(&server.id)))
+        .collect()
 }
 
 impl Control {

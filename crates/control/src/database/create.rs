@@ -1,0 +1,327 @@
+//! Making a database: validate, plan, reserve, commit.
+
+use std::sync::Arc;
+
+use pilothouse_gateway_protocol::GatewayError;
+use pilothouse_model::{
+    AnswerPoint, Database, DatabaseId, DatabaseSpec, Endpoint, Layout, Lineage, Management, Operation, OperationKind,
+    Server, ServerId, ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TlsMode,
+};
+use pilothouse_store::{Urgency, View};
+
+use crate::commands::{Accepted, CreateDatabase, RequestOptions};
+use crate::ports::Promise;
+use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
+
+/// How many ports are tried before we say that none is free.
+const PORT_ATTEMPTS: usize = 64;
+/// Length of generated secrets: 48 characters of 64 are 288 bits.
+const SECRET_LENGTH: usize = 48;
+
+impl Control {
+    /// Makes a database. Answers at the point that `options` names; the record and the operation are durable before.
+    /// Not cancel-safe: dialects run it detached from the connection.
+    pub async fn create_database(
+        &self,
+        caller: &Caller,
+        command: CreateDatabase,
+        options: RequestOptions,
+    ) -> Result<Accepted, ControlError> {
+        let id = DatabaseId::new();
+        let view = self.store().view();
+        self.check_spec(&view, &command.spec)?;
+        self.check_wire_id(caller, &view, &command)?;
+        let mut database = self.draft(caller, id, &command);
+        if options.dry_run {
+            return Ok(Accepted {
+                database: self.shown(&view, &Arc::new(database)),
+                operation: None,
+            });
+        }
+        let _endpoint = self.reserve_endpoint(&view, &mut database).await?;
+        let servers = usize::from(database.spec.replicas) + 1;
+        let (layout, _promises) = match self.first_layout(&view, &database.spec, servers).await {
+            Ok(planned) => planned,
+            Err(error) => {
+                self.give_endpoint_back(id).await;
+                return Err(error);
+            }
+        };
+        database.layout = layout;
+        let committed = self.commit_creation(caller, database, command).await;
+        match committed {
+            Ok((database, operation)) => {
+                self.wake(id);
+                self.answer(caller, database, operation, options.answer).await
+            }
+            Err(error) => {
+                self.give_endpoint_back(id).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn draft(&self, caller: &Caller, id: DatabaseId, command: &CreateDatabase) -> Database {
+        let now = self.now();
+        let mut spec = command.spec.clone();
+        spec.network.address = self.0.settings.advertise_address;
+        Database {
+            id,
+            tenant: caller.tenant,
+            name: command.name.clone(),
+            origin: caller.dialect,
+            created_at: now,
+            changed_at: now,
+            generation: 1,
+            settled_generation: 0,
+            spec,
+            layout: Layout::default(),
+            replication_secret: self.seal(&self.generate_secret(SECRET_LENGTH)),
+            topology_epoch: 1,
+            operation: None,
+            was_active: false,
+            creation_error: None,
+            needs_recovery: false,
+            deleted_at: None,
+            transfers: Vec::new(),
+            conditions: Vec::new(),
+        }
+    }
+
+    fn check_wire_id(&self, caller: &Caller, view: &View, command: &CreateDatabase) -> Result<(), ControlError> {
+        let Some(wire_id) = &command.wire_id else { return Ok(()) };
+        let scheme = self
+            .database_scheme(caller)
+            .ok_or_else(|| ControlError::invalid(Field::WireId, "this API names no databases by numbers"))?;
+        if view.subject_of(scheme, wire_id).is_some() {
+            return Err(ControlError::AlreadyExists {
+                what: Noun::Database,
+                field: "id",
+            });
+        }
+        Ok(())
+    }
+
+    fn database_scheme(&self, caller: &Caller) -> Option<&'static str> {
+        self.schemes()
+            .iter()
+            .find(|scheme| {
+                scheme.kind == crate::SubjectKind::Database && scheme.name.starts_with(caller.dialect.as_str())
+            })
+            .map(|scheme| scheme.name)
+    }
+
+    /// Picks the port where the request left it open, and has the gateway bind it. What is bound and not committed is freed again.
+    async fn reserve_endpoint(&self, view: &View, database: &mut Database) -> Result<Promise<'_>, ControlError> {
+        let address = database.spec.network.address;
+        let wanted = database.spec.network.port;
+        if wanted != 0 {
+            let taken = || ControlError::AlreadyExists {
+                what: Noun::Database,
+                field: "port",
+            };
+            if view.database_on_port(wanted).is_some() {
+                return Err(taken());
+            }
+            let promise = self.0.reservations.promise_all(&[wanted]).ok_or_else(taken)?;
+            return match self
+                .0
+                .gateway
+                .reserve(database.id, Endpoint { address, port: wanted })
+                .await
+            {
+                Ok(()) => Ok(promise),
+                Err(GatewayError::Bind { reason, .. }) => Err(ControlError::invalid(
+                    Field::Port,
+                    format!("port {wanted} cannot be used: {reason}"),
+                )),
+                Err(error) => Err(gateway_away(&error)),
+            };
+        }
+        let mut after = *self.0.settings.port_range.start();
+        for _ in 0..PORT_ATTEMPTS {
+            let free =
+                (after..=*self.0.settings.port_range.end()).filter(|port| view.database_on_port(*port).is_none());
+            let Some((port, promise)) = self.0.reservations.promise_first(free) else {
+                break;
+            };
+            match self.0.gateway.reserve(database.id, Endpoint { address, port }).await {
+                Ok(()) => {
+                    database.spec.network.port = port;
+                    return Ok(promise);
+                }
+                // Somebody else on this machine has it: try the next one.
+                Err(GatewayError::Bind { .. }) => after = port.saturating_add(1),
+                Err(error) => return Err(gateway_away(&error)),
+            }
+        }
+        Err(ControlError::NoCapacity(
+            "no free port is left for another endpoint".to_owned(),
+        ))
+    }
+
+    async fn give_endpoint_back(&self, id: DatabaseId) {
+        if let Err(error) = self.0.gateway.remove(id).await {
+            tracing::warn!(database = %id, %error, "a port reserved for a refused database is freed at the next connection");
+        }
+    }
+
+    async fn first_layout(
+        &self,
+        view: &View,
+        spec: &DatabaseSpec,
+        servers: usize,
+    ) -> Result<(Layout, Vec<Promise<'_>>), ControlError> {
+        let mut promises = Vec::new();
+        let mut planned = Vec::new();
+        for _ in 0..servers {
+            let (server, promise) = self.plan_server(view, spec).await?;
+            planned.push(server);
+            promises.push(promise);
+        }
+        let shard = Shard {
+            id: ShardId::new(),
+            slots: vec![SlotRange::ALL],
+            servers: planned,
+            lineage: Lineage::default(),
+        };
+        Ok((Layout { shards: vec![shard] }, promises))
+    }
+
+    /// A new server on this machine, with ports of its own.
+    pub(crate) async fn plan_server(
+        &self,
+        view: &View,
+        spec: &DatabaseSpec,
+    ) -> Result<(Server, Promise<'_>), ControlError> {
+        for _ in 0..PORT_ATTEMPTS {
+            let mut taken: Vec<u16> = view.server_ports_in_use().collect();
+            taken.extend(self.0.reservations.promised());
+            let ports = self
+                .0
+                .runtime
+                .free_ports(&taken)
+                .await
+                .map_err(|error| ControlError::NoCapacity(error.to_string()))?;
+            let Some(promise) = self.0.reservations.promise_all(&[ports.plain, ports.tls]) else {
+                continue;
+            };
+            return Ok((self.new_server(spec, ports), promise));
+        }
+        Err(ControlError::NoCapacity(
+            "no free ports are left for another server".to_owned(),
+        ))
+    }
+
+    fn new_server(&self, spec: &DatabaseSpec, ports: ServerPorts) -> Server {
+        Server {
+            id: ServerId::new(),
+            host: self.0.local_host,
+            management: Management::Managed,
+            version: spec.version,
+            ports,
+            management_secret: self.seal(&self.generate_secret(SECRET_LENGTH)),
+            incarnation: 1,
+            leaving: false,
+            created_at: self.now(),
+        }
+    }
+
+    async fn commit_creation(
+        &self,
+        caller: &Caller,
+        mut database: Database,
+        command: CreateDatabase,
+    ) -> Result<(Arc<Database>, Operation), ControlError> {
+        if database.spec.network.tls == TlsMode::Enabled && self.certificate(crate::certificates::ENDPOINTS).is_none() {
+            return Err(ControlError::invalid(
+                Field::Tls,
+                "there is no certificate for TLS endpoints",
+            ));
+        }
+        let now = self.now();
+        let operation = operations::processed(
+            caller,
+            database.tenant,
+            OperationKind::CreateDatabase,
+            database.id,
+            1,
+            None,
+            now,
+        );
+        database.operation = Some(operation.id);
+        let message = format!("database {} was asked for", database.name);
+        let event = events::about(
+            &database,
+            "database-created",
+            Severity::Info,
+            &caller.actor,
+            Some(operation.id),
+            message,
+        );
+        let scheme = self.database_scheme(caller);
+        let schemes = self.schemes().clone();
+        let dialect = caller.dialect;
+        let record = Arc::new(database.clone());
+        let returned = operation.clone();
+        self.transact(Urgency::Normal, move |transaction| {
+            if transaction
+                .view()
+                .database_on_port(database.spec.network.port)
+                .is_some()
+            {
+                return Err(ControlError::AlreadyExists {
+                    what: Noun::Database,
+                    field: "port",
+                });
+            }
+            let subject = Subject::Database(database.id);
+            schemes.allocate(transaction, subject, scheme.zip(command.wire_id))?;
+            for server in database.layout.servers() {
+                schemes.allocate(transaction, Subject::Server(server.id), None)?;
+            }
+            for document in command.documents {
+                documents::write(transaction, dialect, subject, document)?;
+            }
+            transaction.append_event(now, event);
+            transaction.put(operation);
+            transaction.put(database);
+            Ok(())
+        })
+        .await?;
+        Ok((record, returned))
+    }
+
+    /// Answers at the wanted point: at once, or when the operation is final.
+    pub(crate) async fn answer(
+        &self,
+        caller: &Caller,
+        database: Arc<Database>,
+        operation: Operation,
+        point: AnswerPoint,
+    ) -> Result<Accepted, ControlError> {
+        if point != AnswerPoint::Provisioned {
+            let view = self.store().view();
+            return Ok(Accepted {
+                database: self.shown(&view, &database),
+                operation: Some(operation),
+            });
+        }
+        let ended = self
+            .wait_operation(operation.id, self.0.settings.policy.change_deadline)
+            .await;
+        let operation = ended.map_or(operation, |ended| (*ended).clone());
+        let shown = self.database(caller, database.id)?;
+        Ok(Accepted {
+            database: shown,
+            operation: Some(operation),
+        })
+    }
+}
+
+fn gateway_away(error: &GatewayError) -> ControlError {
+    ControlError::Unavailable {
+        why: error.to_string(),
+        retry_after: std::time::Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,10 @@
+//! Databases: queries and commands. A command validates, plans, reserves and commits; the reconcile loop does the rest.
+
+mod actions;
+mod check;
+mod create;
+mod delete;
+mod query;
+mod update;
+
+pub use query::DataFile;

@@ -1,0 +1,153 @@
+//! What can be asked about databases.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pilothouse_engine::Reply;
+use pilothouse_model::{
+    Database, DatabaseId, Liveness, Observation, Operation, ServerId, ServerObservation, Timestamp,
+};
+use pilothouse_planner::{Verdict, lifecycle};
+use pilothouse_store::View;
+
+use crate::{Caller, Control, ControlError, DatabaseView, Noun};
+
+/// How long a command that a client gives through the API may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A file that holds data of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Whose.
+    pub server: ServerId,
+    /// Its name below the server's data directory.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+impl Control {
+    /// Every database within the caller's reach, in the order of creation; one in deletion until its record is gone.
+    pub fn databases(&self, caller: &Caller) -> Vec<DatabaseView> {
+        let view = self.store().view();
+        view.all::<Database>()
+            .filter(|database| caller.reaches(database))
+            .map(|database| self.shown(&view, &self.record_of(database)))
+            .collect()
+    }
+
+    /// A database within the caller's reach.
+    pub fn database(&self, caller: &Caller, id: DatabaseId) -> Result<DatabaseView, ControlError> {
+        let view = self.store().view();
+        view.get::<Database>(&id)
+            .filter(|database| caller.reaches(database))
+            .map(|database| self.shown(&view, &self.record_of(database)))
+            .ok_or(ControlError::not_found(Noun::Database))
+    }
+
+    /// Runs one client command with full rights on the primary. Commands that tenants never get are refused by the driver.
+    pub async fn execute(&self, caller: &Caller, id: DatabaseId, command: Vec<Vec<u8>>) -> Result<Reply, ControlError> {
+        let shown = self.database(caller, id)?;
+        let unavailable = |why: String| ControlError::Unavailable {
+            why,
+            retry_after: Duration::from_secs(1),
+        };
+        let primary = shown.database.layout.shards.first().and_then(|shard| shard.primary());
+        let primary = primary.ok_or_else(|| unavailable("the database has no primary yet".to_owned()))?;
+        let deadline = Instant::now() + COMMAND_TIMEOUT;
+        let mut session = self
+            .connect(&shown.database, primary, deadline)
+            .await
+            .map_err(|error| unavailable(error.message))?;
+        session
+            .execute(&command, deadline)
+            .await
+            .map_err(|error| unavailable(error.message))
+    }
+
+    /// The last lines that a server printed.
+    pub async fn server_log(
+        &self,
+        caller: &Caller,
+        server: ServerId,
+        lines: usize,
+    ) -> Result<Vec<String>, ControlError> {
+        let view = self.store().view();
+        let database = view
+            .database_of_server(server)
+            .ok_or(ControlError::not_found(Noun::Server))?;
+        self.database(caller, database)?;
+        self.0
+            .runtime
+            .log_tail(server, lines)
+            .await
+            .map_err(ControlError::internal)
+    }
+
+    /// Files that hold data of the database's servers.
+    pub async fn data_files(&self, caller: &Caller, id: DatabaseId) -> Result<Vec<DataFile>, ControlError> {
+        let shown = self.database(caller, id)?;
+        let mut files = Vec::new();
+        for server in shown.database.layout.servers() {
+            let found = self
+                .0
+                .runtime
+                .data_files(server.id)
+                .await
+                .map_err(ControlError::internal)?;
+            files.extend(found.into_iter().map(|file| DataFile {
+                server: server.id,
+                name: file.name,
+                bytes: file.bytes,
+                modified: file.modified,
+            }));
+        }
+        Ok(files)
+    }
+
+    /// A record as it is shown.
+    pub(crate) fn shown(&self, view: &View, database: &Arc<Database>) -> DatabaseView {
+        let operation = database
+            .operation
+            .and_then(|id| view.get::<Operation>(&id))
+            .map(|operation| Arc::new(operation.record.clone()));
+        let servers = database
+            .layout
+            .servers()
+            .filter_map(|server| Some((server.id, self.server_observation(server.id)?)))
+            .collect();
+        DatabaseView {
+            database: Arc::clone(database),
+            lifecycle: lifecycle(database),
+            operation,
+            observation: Arc::new(Observation { servers }),
+        }
+    }
+
+    fn server_observation(&self, server: ServerId) -> Option<ServerObservation> {
+        let memory = self.0.memories.get(server)?;
+        let known = memory.lock();
+        let liveness = match known.verdict {
+            Verdict::Unknown => Liveness::Unknown,
+            Verdict::Alive if known.facts.as_ref().is_some_and(|facts| facts.loading.is_some()) => Liveness::Loading,
+            Verdict::Alive => Liveness::Ok,
+            Verdict::Busy => Liveness::Busy,
+            Verdict::Hung => Liveness::Silent,
+        };
+        let facts = known.facts.as_ref().map(|facts| {
+            let mut facts = facts.as_ref().clone();
+            if let Some(replication) = &known.replication {
+                facts.replication = replication.clone();
+            }
+            facts
+        });
+        Some(ServerObservation {
+            at: known.seen_at,
+            process: known.process,
+            liveness,
+            facts,
+        })
+    }
+}

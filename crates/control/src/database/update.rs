@@ -1,0 +1,190 @@
+//! Changing what is asked of a database.
+
+use std::sync::Arc;
+
+use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Server, Severity, Subject};
+use pilothouse_store::{Transaction, Urgency, View};
+
+use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
+use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
+
+impl Control {
+    /// Changes what is asked of a database. A spec equal to the present one leads to no operation; name and documents are written.
+    /// Refused as busy while another operation runs or when the database changed since `expected_generation`.
+    pub async fn update_database(
+        &self,
+        caller: &Caller,
+        id: DatabaseId,
+        command: UpdateDatabase,
+        options: RequestOptions,
+    ) -> Result<Accepted, ControlError> {
+        let shown = self.database(caller, id)?;
+        let view = self.store().view();
+        let before = Arc::clone(&shown.database);
+        check_open_for_change(&before)?;
+        check_fixed(&before.spec, &command.spec)?;
+        self.check_spec(&view, &command.spec)?;
+        if options.dry_run {
+            let mut would_be = before.as_ref().clone();
+            would_be.name = command.name;
+            would_be.spec = command.spec;
+            return Ok(Accepted {
+                database: self.shown(&view, &Arc::new(would_be)),
+                operation: None,
+            });
+        }
+        let added = self.added_replica(&view, &before, &command.spec).await?;
+        let (server, _promise) = added.unzip();
+        let caller_for_commit = caller.clone();
+        let now = self.now();
+        let schemes = self.schemes().clone();
+        let (database, operation) = self
+            .transact(Urgency::Normal, move |transaction| {
+                let mut database = changeable(transaction, id, command.expected_generation)?;
+                let renamed = database.name != command.name;
+                let changed = database.spec != command.spec;
+                for document in command.documents {
+                    documents::write(transaction, caller_for_commit.dialect, Subject::Database(id), document)?;
+                }
+                database.name = command.name;
+                if !changed {
+                    if renamed {
+                        database.changed_at = now;
+                    }
+                    transaction.put(database.clone());
+                    return Ok((Arc::new(database), None));
+                }
+                apply_change(&mut database, command.spec, server.clone());
+                if let Some(server) = server {
+                    schemes.allocate(transaction, Subject::Server(server.id), None)?;
+                }
+                database.changed_at = now;
+                let kind = OperationKind::UpdateDatabase;
+                let operation = operations::processed(
+                    &caller_for_commit,
+                    database.tenant,
+                    kind,
+                    id,
+                    database.generation,
+                    None,
+                    now,
+                );
+                database.operation = Some(operation.id);
+                let actor = &caller_for_commit.actor;
+                let message = format!("a change of {} was asked for", database.name);
+                let event = events::about(
+                    &database,
+                    "database-updated",
+                    Severity::Info,
+                    actor,
+                    Some(operation.id),
+                    message,
+                );
+                transaction.append_event(now, event);
+                transaction.put(operation.clone());
+                transaction.put(database.clone());
+                Ok((Arc::new(database), Some(operation)))
+            })
+            .await?;
+        self.wake(id);
+        match operation {
+            Some(operation) => self.answer(caller, database, operation, options.answer).await,
+            None => Ok(Accepted {
+                database: self.database(caller, id)?,
+                operation: None,
+            }),
+        }
+    }
+
+    async fn added_replica(
+        &self,
+        view: &View,
+        before: &Database,
+        wanted: &DatabaseSpec,
+    ) -> Result<Option<(Server, crate::ports::Promise<'_>)>, ControlError> {
+        let present = before.layout.servers().filter(|server| !server.leaving).count();
+        if present < 1 + usize::from(wanted.replicas) {
+            return self.plan_server(view, wanted).await.map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// Takes the new spec over, and brings the layout in line: a replica more, or one that leaves.
+fn apply_change(database: &mut Database, spec: DatabaseSpec, server: Option<Server>) {
+    let wanted = 1 + usize::from(spec.replicas);
+    if let Some(shard) = database.layout.shards.first_mut() {
+        let present = shard.servers.iter().filter(|server| !server.leaving).count();
+        if present < wanted {
+            shard.servers.extend(server);
+        } else if present > wanted {
+            let primary = shard
+                .lineage
+                .primary
+                .or_else(|| shard.servers.first().map(|server| server.id));
+            let leaver = shard
+                .servers
+                .iter_mut()
+                .rev()
+                .find(|server| !server.leaving && Some(server.id) != primary);
+            if let Some(leaver) = leaver {
+                leaver.leaving = true;
+            }
+        }
+        for server in &mut shard.servers {
+            server.version = spec.version;
+        }
+        // Files of another persistence promise nothing about this one; what they hold is looked at again.
+        shard.lineage.restartable &= spec.persistence == database.spec.persistence;
+    }
+    database.topology_epoch += u64::from(database.spec.replicas != spec.replicas);
+    database.spec = spec;
+    database.generation += 1;
+}
+
+/// What stays as it was created.
+fn check_fixed(before: &DatabaseSpec, wanted: &DatabaseSpec) -> Result<(), ControlError> {
+    let fixed = |field, what: &str| {
+        Err(ControlError::invalid(
+            field,
+            format!("{what} cannot be changed after creation"),
+        ))
+    };
+    if before.engine != wanted.engine {
+        return fixed(Field::Engine, "the engine");
+    }
+    if before.network.port != wanted.network.port || before.network.address != wanted.network.address {
+        return fixed(Field::Port, "the address of the endpoint");
+    }
+    if before.shards != wanted.shards {
+        return fixed(Field::Shards, "the number of shards");
+    }
+    Ok(())
+}
+
+/// Refuses a change of a database that is being created, changed or deleted.
+pub(crate) fn check_open_for_change(database: &Database) -> Result<(), ControlError> {
+    if database.deleted_at.is_some() || database.operation.is_some() || !database.was_active {
+        return Err(ControlError::Busy {
+            operation: database.operation,
+        });
+    }
+    Ok(())
+}
+
+/// The database as staged, if it can be changed from `expected_generation`.
+pub(crate) fn changeable(
+    transaction: &Transaction<'_>,
+    id: DatabaseId,
+    expected_generation: u64,
+) -> Result<Database, ControlError> {
+    let database = transaction
+        .view()
+        .get::<Database>(&id)
+        .ok_or(ControlError::not_found(Noun::Database))?;
+    check_open_for_change(database)?;
+    if database.generation != expected_generation {
+        return Err(ControlError::Busy { operation: None });
+    }
+    Ok((***database).clone())
+}

@@ -1,0 +1,34 @@
+//! Crash points: places where a test may end the process, as `kill -9` would.
+//!
+//! A build without the feature `crash-points` holds none of this. With it, the environment variable `PILOTHOUSE_CRASH_AT` names a point
+//! and how often it is passed before the process is killed: `after-commit:3`; `any:17` counts all points.
+
+/// A place where a test may end the process.
+#[cfg(not(feature = "crash-points"))]
+#[expect(clippy::unused_async, reason = "the same signature as with the feature")]
+pub(crate) async fn point(_name: &'static str) {}
+
+/// A place where a test may end the process.
+#[cfg(feature = "crash-points")]
+#[expect(clippy::unused_async, reason = "the same signature as without the feature")]
+pub(crate) async fn point(name: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("PILOTHOUSE_CRASH_AT").ok()?;
+        let (name, count) = text.rsplit_once(':')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    tracing::trace!(point = name, "crash point");
+    if let Some((wanted, count)) = wanted
+        && (wanted == name || wanted == "any")
+        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
+    {
+        tracing::error!(point = name, "crash point reached: the process is killed");
+        std::process::abort();
+    }
+}

@@ -1,0 +1,134 @@
+//! Operations: looking at them, waiting for them, and writing them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pilothouse_model::{
+    DatabaseId, Operation, OperationId, OperationKind, OperationPhase, OperationResult, ServerId, Subject, TenantId,
+    Timestamp,
+};
+use pilothouse_store::Transaction;
+
+use crate::{Caller, Control, TenantScope};
+
+/// How many operations a list gives.
+const LISTED_MAX: usize = 1000;
+
+impl Control {
+    /// An operation within the caller's reach.
+    pub fn operation(&self, caller: &Caller, id: OperationId) -> Option<Arc<Operation>> {
+        let view = self.store().view();
+        let operation = view.get::<Operation>(&id)?;
+        within(caller, operation).then(|| Arc::new((***operation).clone()))
+    }
+
+    /// Operations within the caller's reach, newest first, at most 1,000.
+    pub fn operations(&self, caller: &Caller) -> Vec<Arc<Operation>> {
+        let view = self.store().view();
+        let mut found: Vec<Arc<Operation>> = view
+            .all::<Operation>()
+            .filter(|operation| within(caller, operation))
+            .map(|operation| Arc::new((***operation).clone()))
+            .collect();
+        found.reverse();
+        found.truncate(LISTED_MAX);
+        found
+    }
+
+    /// Operations on a database, newest first.
+    pub fn operations_of(&self, caller: &Caller, database: DatabaseId) -> Vec<Arc<Operation>> {
+        let mut found = self.operations(caller);
+        found.retain(|operation| operation.subject == Subject::Database(database));
+        found
+    }
+
+    /// Waits until the operation is final, at most for `patience`, and returns it as it then is. Cancel-safe.
+    pub async fn wait_operation(&self, id: OperationId, patience: Duration) -> Option<Arc<Operation>> {
+        let mut revisions = self.store().revisions();
+        let look = || {
+            self.store()
+                .view()
+                .get::<Operation>(&id)
+                .map(|operation| Arc::new((***operation).clone()))
+        };
+        let finished = async {
+            loop {
+                match look() {
+                    Some(operation) if !operation.is_final() => {}
+                    other => return other,
+                }
+                if revisions.changed().await.is_err() {
+                    return look();
+                }
+            }
+        };
+        match tokio::time::timeout(patience, finished).await {
+            Ok(operation) => operation,
+            Err(_) => look(),
+        }
+    }
+}
+
+fn within(caller: &Caller, operation: &Operation) -> bool {
+    match &caller.scope {
+        TenantScope::All => true,
+        TenantScope::Only(tenants) => tenants.contains(&operation.tenant),
+    }
+}
+
+/// An operation that was validated, planned and reserved in the same commit that receives it.
+pub(crate) fn processed(
+    caller: &Caller,
+    tenant: TenantId,
+    kind: OperationKind,
+    database: DatabaseId,
+    generation: u64,
+    target: Option<ServerId>,
+    now: Timestamp,
+) -> Operation {
+    Operation {
+        id: OperationId::new(),
+        tenant,
+        dialect: caller.dialect,
+        actor: caller.actor.clone(),
+        kind,
+        subject: Subject::Database(database),
+        generation,
+        target,
+        phase: OperationPhase::Processed,
+        result: None,
+        step: String::new(),
+        progress: 0,
+        received_at: now,
+        changed_at: now,
+        ended_at: None,
+    }
+}
+
+/// Ends an operation, once.
+pub(crate) fn finish(transaction: &mut Transaction<'_>, id: OperationId, result: OperationResult, now: Timestamp) {
+    let Some(operation) = transaction
+        .view()
+        .get::<Operation>(&id)
+        .map(|operation| (***operation).clone())
+    else {
+        return;
+    };
+    if operation.is_final() {
+        return;
+    }
+    let progress = if result == OperationResult::Succeeded {
+        100
+    } else {
+        operation.progress
+    };
+    let ended_at = Some(now);
+    transaction.put(Operation {
+        result: Some(result),
+        progress,
+        changed_at: now,
+        ended_at,
+        step: String::new(),
+        ..operation
+    });
+}

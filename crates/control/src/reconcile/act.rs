@@ -1,0 +1,441 @@
+//! Act: one step at a time. Every step is idempotent, and the process may die on every line.
+
+use std::time::{Duration, Instant};
+
+use pilothouse_engine::{EngineError, ErrorClass, Fence, Peer, ServerDirectory, ServerSettings, SyncSource};
+use pilothouse_model::{Database, Lineage, Operation, OperationResult, Persistence, Server, ServerId, Severity};
+use pilothouse_planner::{Access, Step};
+use pilothouse_runtime::{LaunchRequest, Limits, RuntimeError};
+use pilothouse_store::Urgency;
+
+use super::record::about_server;
+use super::{Record, StepError};
+use crate::{Control, events, fault, health};
+
+/// How long a server may take to do what it is told.
+const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a deliberate end may take: the server saves what its persistence asks for first.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory that a server may use beyond its limit for data: buffers, copy on write of a snapshot, fragmentation.
+const MEMORY_HEADROOM_BYTES: u64 = 256 << 20;
+/// Open files of a server: its connections and its own.
+const OPEN_FILES: u64 = 65_536;
+
+impl Control {
+    /// Carries out one step.
+    pub(super) async fn act_on(
+        &self,
+        record: &Record,
+        operation: Option<&Operation>,
+        step: &Step,
+    ) -> Result<(), StepError> {
+        fault::point("before-step").await;
+        let server = |id: ServerId| record.layout.server(id).ok_or(StepError::Outdated);
+        match step {
+            Step::Adopt(id) => self.adopt(record, server(*id)?).await,
+            Step::Start(id) => self.start_server(record, server(*id)?).await,
+            Step::Clear(id, why) => self.clear(record, server(*id)?, why).await,
+            Step::Establish(id) => self.establish(record, server(*id)?).await,
+            Step::Apply(id, access) => self.apply(record, server(*id)?, *access).await,
+            Step::RecordLineage(id) => self.record_lineage(record, *id).await,
+            Step::Release(id) => self.release(record, server(*id)?).await,
+            Step::FollowSource(id) => self.follow_source(record, server(*id)?).await,
+            Step::Attach { replica, primary } => self.attach(record, server(*replica)?, server(*primary)?).await,
+            Step::MarkSynced(id) => self.mark_synced(record, *id, true).await,
+            Step::MarkUnsynced(id) => self.mark_synced(record, *id, false).await,
+            Step::FailOver(failover) => self.carry_out_failover(record, failover).await,
+            Step::ResolveIntent { promoted } => self.resolve_intent(record, *promoted).await,
+            Step::Restart(id) => self.restart(record, server(*id)?).await,
+            Step::Remove(id) => self.remove_server(record, *id).await,
+            Step::DeclareRecovery(why) => self.declare_recovery(record, why).await,
+            Step::AbandonCreation(why) => self.abandon_creation(record, why).await,
+            Step::Flush => self.flush(record, operation).await,
+            Step::Delete => self.erase_database(record).await,
+        }?;
+        fault::point("after-step").await;
+        Ok(())
+    }
+
+    /// Starts the server, fenced: what it reads from disk lets nobody in but us.
+    async fn start_server(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        let memory = self.0.memories.of(server.id);
+        self.end_stray(record, server).await;
+        // What an earlier persistence left behind must not come back as if it were the data.
+        if record.spec.persistence == Persistence::Disabled && self.0.runtime.data_bytes(server.id).await? > 0 {
+            self.0.runtime.clear_data(server.id).await?;
+        }
+        let settings = self.server_settings(record, server, Fence::Closed)?;
+        let engine = self.0.engines.get(record.spec.engine).ok_or(StepError::Outdated)?;
+        let directory = ServerDirectory {
+            root: self.0.runtime.directory(server.id),
+        };
+        let launch = engine.launch(server.version, &settings, &directory);
+        let mut files: Vec<_> = launch.files.into_iter().map(|file| (file.path, file.content)).collect();
+        files.extend(
+            self.settings_files(record, server)?
+                .into_iter()
+                .map(|(path, content)| (path.into(), content)),
+        );
+        let request = LaunchRequest {
+            server: server.id,
+            program: self.installed(record.spec.engine, server.version)?.binary,
+            arguments: launch.arguments,
+            environment: launch.environment,
+            files,
+            directories: launch.directories,
+            limits: limits(record),
+            incarnation: server.incarnation,
+        };
+        fault::point("before-launch").await;
+        match self.0.runtime.launch(request).await {
+            Ok(running) => {
+                fault::point("after-launch").await;
+                {
+                    let mut known = memory.lock();
+                    known.process_runs(running);
+                    known.started = Some(Instant::now());
+                    known.files = Some(settings);
+                }
+                *memory.session.lock().await = None;
+                health::watch(self, record, server, &memory);
+                Ok(())
+            }
+            Err(error) => {
+                health::count_failed_start(self, server.id, &error.to_string());
+                if matches!(error, RuntimeError::Locked) {
+                    memory.lock().process_gone(pilothouse_model::ProcessState::Unknown);
+                }
+                tracing::warn!(server = %server.id, %error, "the server did not start");
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what is left of an earlier process, or a process that must go.
+    async fn clear(&self, record: &Record, server: &Server, why: &str) -> Result<(), StepError> {
+        tracing::info!(server = %server.id, name = %record.name, why, "processes of a server are ended");
+        self.end_processes(server.id).await
+    }
+
+    /// Names the first primary.
+    async fn establish(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        let replication_id = self.replication_id(server.id);
+        let id = server.id;
+        self.amend(record.id, Urgency::Normal, move |database| {
+            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            if shard.lineage.primary.is_none() {
+                let (epoch, primary) = (shard.lineage.epoch + 1, Some(id));
+                shard.lineage = Lineage {
+                    epoch,
+                    primary,
+                    replication_id,
+                    ..Lineage::default()
+                };
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    fn replication_id(&self, server: ServerId) -> String {
+        let memory = self.0.memories.of(server);
+        let known = memory.lock();
+        known
+            .replication
+            .as_ref()
+            .map(|replication| replication.replication_id.clone())
+            .unwrap_or_default()
+    }
+
+    /// Brings files and live settings of a running server to what is wanted.
+    pub(super) async fn apply(&self, record: &Record, server: &Server, access: Access) -> Result<(), StepError> {
+        let fence = match access {
+            Access::Open => Fence::Open,
+            Access::Closed => Fence::Closed,
+        };
+        let revision = self.store().view().revision().0;
+        let settings = self.server_settings(record, server, fence)?;
+        let memory = self.0.memories.of(server.id);
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let running = memory.lock().running;
+        let mut kept = self.session(record, server, &memory, deadline).await?;
+        let outcome = kept.session().apply(&settings, deadline).await;
+        kept.settle(outcome)?;
+        // Persistence that was just turned on must hold before the files say so: a start from files that promise a log which is not
+        // written yet would come up empty.
+        let mut kept = self.session(record, server, &memory, deadline).await?;
+        let outcome = kept.session().persistent(deadline).await;
+        if !kept.settle(outcome)? {
+            return Err(EngineError::new(ErrorClass::Transient, "the data is still being written to disk").into());
+        }
+        let unfenced = ServerSettings {
+            fence: Fence::Closed,
+            ..settings.clone()
+        };
+        if memory.lock().files.as_ref() != Some(&unfenced) {
+            self.write_files(record, server, &unfenced).await?;
+            memory.lock().files = Some(unfenced);
+        }
+        let mut known = memory.lock();
+        if known.running == running {
+            known.applied = Some(crate::memory::AppliedSettings { settings, revision });
+            // Roles and settings may have changed what it says of itself.
+            known.facts_at = None;
+        }
+        Ok(())
+    }
+
+    async fn write_files(&self, record: &Record, server: &Server, settings: &ServerSettings) -> Result<(), StepError> {
+        let engine = self.0.engines.get(record.spec.engine).ok_or(StepError::Outdated)?;
+        let directory = ServerDirectory {
+            root: self.0.runtime.directory(server.id),
+        };
+        for (path, content) in self.settings_files(record, server)? {
+            self.0
+                .runtime
+                .write_file(server.id, path.into(), content.into_bytes())
+                .await?;
+        }
+        for file in engine.launch(server.version, settings, &directory).files {
+            self.0
+                .runtime
+                .write_file(server.id, file.path, file.content.into_bytes())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn release(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let memory = self.0.memories.of(server.id);
+        let mut kept = self.session(record, server, &memory, deadline).await?;
+        let outcome = kept.session().promote(deadline).await;
+        kept.settle(outcome)?;
+        memory.lock().facts_at = None;
+        Ok(())
+    }
+
+    /// Records once that the primary's files hold data: from then on a start that would come up empty is a loss, not a beginning.
+    pub(super) async fn note_restartable(&self, record: &Record) -> Result<(), StepError> {
+        let Some(shard) = record.layout.shards.first() else {
+            return Ok(());
+        };
+        let Some(primary) = shard.lineage.primary else {
+            return Ok(());
+        };
+        if shard.lineage.restartable || record.spec.persistence == Persistence::Disabled {
+            return Ok(());
+        }
+        if self.0.runtime.data_bytes(primary).await? == 0 {
+            return Ok(());
+        }
+        let generation = record.generation;
+        self.amend(record.id, Urgency::Normal, move |database| {
+            let same = database.generation == generation;
+            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            shard.lineage.restartable |= same && shard.lineage.primary == Some(primary);
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn record_lineage(&self, record: &Record, primary: ServerId) -> Result<(), StepError> {
+        let replication_id = self.replication_id(primary);
+        let restartable = record.spec.persistence != Persistence::Disabled
+            && self.0.runtime.data_bytes(primary).await.is_ok_and(|bytes| bytes > 0);
+        self.amend(record.id, Urgency::Normal, move |database| {
+            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            if shard.lineage.primary != Some(primary) || shard.lineage.intent.is_some() {
+                return Err(StepError::Outdated);
+            }
+            // Another history: whoever was in sync was so with the one before.
+            if !shard.lineage.replication_id.is_empty() {
+                shard.lineage.synced.clear();
+            }
+            shard.lineage.replication_id = replication_id;
+            shard.lineage.restartable |= restartable;
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn follow_source(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        let source = record.spec.replica_of.as_ref().ok_or(StepError::Outdated)?;
+        let source = SyncSource {
+            peer: Peer {
+                host: source.host.clone(),
+                port: source.port,
+            },
+            username: source.username.clone(),
+            password: source.password.as_ref().map(|sealed| self.open(sealed)).transpose()?,
+            tls: source.tls,
+        };
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let memory = self.0.memories.of(server.id);
+        let mut kept = self.session(record, server, &memory, deadline).await?;
+        let outcome = kept.session().follow_external(&source, deadline).await;
+        kept.settle(outcome)?;
+        memory.lock().facts_at = None;
+        Ok(())
+    }
+
+    async fn attach(&self, record: &Record, replica: &Server, primary: &Server) -> Result<(), StepError> {
+        let port = if record.spec.network.encrypt_replication {
+            primary.ports.tls
+        } else {
+            primary.ports.plain
+        };
+        let peer = Peer {
+            host: self.0.settings.server_address.to_string(),
+            port,
+        };
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let memory = self.0.memories.of(replica.id);
+        let mut kept = self.session(record, replica, &memory, deadline).await?;
+        let outcome = kept.session().attach(&peer, deadline).await;
+        kept.settle(outcome)?;
+        memory.lock().facts_at = None;
+        Ok(())
+    }
+
+    async fn mark_synced(&self, record: &Record, replica: ServerId, synced: bool) -> Result<(), StepError> {
+        let epoch = record.layout.shards.first().map(|shard| shard.lineage.epoch);
+        self.amend(record.id, Urgency::Normal, move |database| {
+            let name = database.name.clone();
+            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            if Some(shard.lineage.epoch) != epoch || shard.lineage.primary == Some(replica) {
+                return Err(StepError::Outdated);
+            }
+            shard.lineage.synced.retain(|id| *id != replica);
+            let (kind, severity, message) = if synced {
+                shard.lineage.synced.push(replica);
+                (
+                    "replica-in-sync",
+                    Severity::Info,
+                    format!("replica {replica} of {name} is in sync"),
+                )
+            } else {
+                (
+                    "replica-lost",
+                    Severity::Warning,
+                    format!("replica {replica} of {name} is out of sync"),
+                )
+            };
+            Ok(Some(about_server(database, replica, kind, severity, message)))
+        })
+        .await
+    }
+
+    /// Restarts a running server deliberately: it ends by itself and saves what its persistence asks for. The next pass starts it.
+    async fn restart(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
+        let memory = self.0.memories.of(server.id);
+        let is_primary = record
+            .layout
+            .shards
+            .iter()
+            .any(|shard| shard.lineage.primary == Some(server.id));
+        if is_primary {
+            self.set_route(record, pilothouse_planner::RouteWish::Held).await?;
+        }
+        let asked = match self.session(record, server, &memory, deadline).await {
+            Ok(mut kept) => {
+                let outcome = kept.session().shutdown(deadline).await;
+                kept.settle(outcome)
+            }
+            Err(error) => Err(error),
+        };
+        match asked {
+            // The connection ends with the server: that is what was wanted.
+            Ok(())
+            | Err(EngineError {
+                class: ErrorClass::Transient,
+                ..
+            }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if self.0.runtime.wait_released(server.id, deadline).await.is_err() {
+            self.end_processes(server.id).await?;
+        }
+        memory.lock().process_gone(pilothouse_model::ProcessState::Absent);
+        Ok(())
+    }
+
+    async fn remove_server(&self, record: &Record, server: ServerId) -> Result<(), StepError> {
+        self.erase_server(server).await?;
+        self.amend(record.id, Urgency::Normal, move |database| {
+            for shard in &mut database.layout.shards {
+                shard.servers.retain(|other| other.id != server || !other.leaving);
+                shard.lineage.synced.retain(|other| *other != server);
+            }
+            let message = format!("server {server} of {} was removed", database.name);
+            Ok(Some(about_server(
+                database,
+                server,
+                "server-removed",
+                Severity::Info,
+                message,
+            )))
+        })
+        .await?;
+        let subject = pilothouse_model::Subject::Server(server);
+        self.transact(Urgency::Normal, move |transaction| {
+            transaction.release_wire_ids(&subject);
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn declare_recovery(&self, record: &Record, why: &str) -> Result<(), StepError> {
+        let why = why.to_owned();
+        self.amend(record.id, Urgency::Failover, move |database| {
+            database.needs_recovery = true;
+            let message = format!("{} waits for recovery: {why}", database.name);
+            Ok(Some(events::about(
+                database,
+                "recovery-needed",
+                Severity::Critical,
+                "reconcile",
+                database.operation,
+                message,
+            )))
+        })
+        .await
+    }
+
+    async fn flush(&self, record: &Record, operation: Option<&Operation>) -> Result<(), StepError> {
+        let primary = record
+            .layout
+            .shards
+            .first()
+            .and_then(|shard| shard.primary())
+            .ok_or(StepError::Outdated)?;
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let memory = self.0.memories.of(primary.id);
+        let mut kept = self.session(record, primary, &memory, deadline).await?;
+        let outcome = kept.session().flush(deadline).await;
+        kept.settle(outcome)?;
+        fault::point("after-flush").await;
+        if let Some(operation) = operation {
+            self.finish_operation(record.id, operation.id, OperationResult::Succeeded)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn limits(database: &Database) -> Limits {
+    let data = database.spec.memory_bytes_per_server();
+    // A snapshot may copy every page while writes go on: twice the data, and room to work.
+    let memory_bytes = if data == 0 {
+        0
+    } else {
+        data.saturating_mul(2).saturating_add(MEMORY_HEADROOM_BYTES)
+    };
+    Limits {
+        memory_bytes,
+        cpu_millis: 0,
+        open_files: OPEN_FILES,
+    }
+}
