@@ -200,6 +200,10 @@ pub struct Gateway {
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
 
+    /// Take over listeners and connections of the gateway that runs now
+    #[arg(long)]
+    pub take_over: bool,
+
     /// What is logged
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,

@@ -11,5 +11,6 @@ pub mod data_dir;
 pub mod db;
 pub mod doctor;
 pub mod local;
+pub mod logging;
 pub mod output;
 pub mod program;

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use pilothouse_gateway::{GatewayOptions, GatewayRunError};
 
-use crate::cli::{Cli, Command, Db, Doctor, Place, Seed, SeedDialect, Serve, exit};
+use crate::cli::{Cli, Command, Db, Doctor, Gateway, Place, Seed, SeedDialect, Serve, exit};
 use crate::config::{self, ConfigErrors, Configuration, Sources};
 use crate::data_dir::{DataDirError, Layout};
 use crate::local::wire::AcceptedView;
 use crate::local::{ClientError, LocalClient};
-use crate::{db, output};
+use crate::{db, logging, output};
 
 /// Runs the program; `main` does nothing else.
 pub fn run() -> ExitCode {
@@ -33,8 +34,19 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             clap_complete::generate(shell, &mut Cli::command(), "pilothouse", &mut std::io::stdout());
             Ok(exit::OK)
         }
-        Command::Gateway(_) | Command::Launch { .. } => anyhow::bail!("not wired yet"),
+        Command::Gateway(arguments) => gateway(&arguments),
+        Command::Launch { .. } => anyhow::bail!("not wired yet"),
     }
+}
+
+fn gateway(arguments: &Gateway) -> anyhow::Result<u8> {
+    logging::start(&arguments.log);
+    let options = GatewayOptions {
+        take_over: arguments.take_over,
+        ..GatewayOptions::new(&arguments.data_dir)
+    };
+    pilothouse_gateway::run(options)?;
+    Ok(exit::OK)
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<u8> {
@@ -84,6 +96,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
     if let Some(DataDirError::Locked { .. }) = error.downcast_ref() {
         return exit::LOCKED;
+    }
+    if let Some(error) = error.downcast_ref::<GatewayRunError>() {
+        return error.exit_code();
     }
     match error.downcast_ref() {
         Some(ClientError::NotRunning { .. }) => exit::NOT_RUNNING,

@@ -82,18 +82,18 @@ impl Layers {
         self.add_text(key, text, Origin::Flag(flag));
     }
 
-    /// The raw configuration and the origins, or everything that is wrong.
-    pub(super) fn finish(mut self) -> Result<(RawConfiguration, BTreeMap<String, Origin>), Vec<ConfigError>> {
-        if self.errors.is_empty() {
-            match serde_path(&self.values) {
-                Ok(raw) => return Ok((raw, self.origins)),
-                Err((key, problem)) => {
-                    let origin = origin_of(&self.origins, &key);
-                    self.refuse(&origin, &key, problem);
-                }
+    /// The raw configuration, where each value was written, and everything that is wrong so far. What was refused has its default, so
+    /// that the rest can be checked as well; without a configuration there is nothing to check.
+    pub(super) fn finish(mut self) -> (Option<RawConfiguration>, BTreeMap<String, Origin>, Vec<ConfigError>) {
+        let raw = match read(&self.values) {
+            Ok(raw) => Some(raw),
+            Err((key, problem)) => {
+                let origin = origin_of(&self.origins, &key);
+                self.refuse(&origin, &key, problem);
+                None
             }
-        }
-        Err(self.errors)
+        };
+        (raw, self.origins, self.errors)
     }
 
     fn add_text(&mut self, key: &str, text: &str, origin: Origin) {
@@ -206,7 +206,7 @@ pub(super) fn known_keys() -> Vec<String> {
 }
 
 /// Reads the merged values. Scalars fit already; what can still fail lies in lists of tables, so the error names the element.
-fn serde_path(values: &Table) -> Result<RawConfiguration, (String, String)> {
+fn read(values: &Table) -> Result<RawConfiguration, (String, String)> {
     serde_path_to_error::deserialize(Value::Table(values.clone())).map_err(|error| {
         (
             error.path().to_string(),

@@ -68,8 +68,14 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigErrors> {
     for (flag, key, value) in &sources.flags {
         layers.add_flag(flag, key, value);
     }
-    let (raw, origins) = layers.finish().map_err(ConfigErrors)?;
-    check::check(sources.file.clone(), &raw, &origins, &sources.working_dir).map_err(ConfigErrors)
+    let (raw, origins, mut errors) = layers.finish();
+    let checked = raw.map(|raw| check::check(sources.file.clone(), &raw, &origins, &sources.working_dir));
+    match checked {
+        Some(Ok(configuration)) if errors.is_empty() => return Ok(configuration),
+        Some(Err(more)) => errors.extend(more),
+        Some(Ok(_)) | None => {}
+    }
+    Err(ConfigErrors(errors))
 }
 
 fn read(path: &Path) -> Result<String, ConfigErrors> {

@@ -1,0 +1,4 @@
+//! The program as people and service managers see it: arguments in, exit code and text out.
+
+mod command_line;
+mod program;
