@@ -1,33 +1,53 @@
-//! What can go wrong with secrets. Never tells the secret.
+//! What can go wrong with secrets. No message holds any part of a secret.
 
 use std::path::PathBuf;
 
-/// A failed call.
+/// A key file that cannot be used, or a sealed secret that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// The key file cannot be read or written.
-    #[error("the key file {path} cannot be used: {source}")]
-    Io {
+    /// There is no key file where one must be.
+    #[error("there is no key file at {path}; without it no stored secret can be opened")]
+    Missing {
+        /// Where it must be.
+        path: PathBuf,
+    },
+    /// Somebody else may read or write the key file.
+    #[error("the key file {path} is open to others ({found}); it must belong to this account and have mode 0600")]
+    Exposed {
         /// The key file.
+        path: PathBuf,
+        /// What was found, for instance `mode 0644`.
+        found: String,
+    },
+    /// The key file is not whole.
+    #[error(
+        "the key file {path} is damaged: {reason}; restore it from a copy, a new one would not open what is stored"
+    )]
+    Damaged {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The system refused something.
+    #[error("cannot {what} {path}")]
+    Io {
+        /// What was tried, a verb.
+        what: &'static str,
+        /// On what.
         path: PathBuf,
         /// The system's words.
         source: std::io::Error,
     },
-    /// Others than its owner can read the key file.
-    #[error("the key file {path} can be read by others (mode {mode:o}); run: chmod 600 {path}")]
-    Exposed {
-        /// The key file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
+    /// The secret was sealed with another key.
+    #[error("the secret was sealed with key {sealed_with}, this key file holds {held}")]
+    WrongKey {
+        /// The id of the key that sealed it.
+        sealed_with: String,
+        /// The id of the key at hand.
+        held: String,
     },
-    /// The key file does not hold a key.
-    #[error("the key file {path} is damaged: restore it from a backup, without it no stored password can be read")]
-    Damaged {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// The cipher text was changed, or sealed with another key.
-    #[error("a stored secret cannot be opened: it was changed, or belongs to another key file")]
-    Unsealable,
+    /// The sealed text was changed, cut, or never was one.
+    #[error("the sealed secret is damaged")]
+    Tampered,
 }
