@@ -44,5 +44,6 @@ pub use gateway_process::GATEWAY_PROCESS;
 pub use ids::{IdScheme, IdSchemes, SubjectKind};
 pub use pilothouse_engine::Reply;
 pub use pilothouse_gateway_protocol::EndpointLoad;
+pub use pilothouse_store::WireId;
 pub use statistics::{Interval, Metric, Sample, StatSubject, Statistics};
 pub use view::DatabaseView;
