@@ -97,6 +97,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// The connection's half; what was read of an unfinished frame is lost.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
     fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(prefix) = self.buffer.first_chunk::<PREFIX>() else {
             return Ok(None);
