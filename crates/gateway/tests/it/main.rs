@@ -1,6 +1,9 @@
 //! The gateway as a process, steered through its real client, between real sockets.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, like the tests themselves")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test, like the tests themselves"
+)]
 
 mod control;
 mod handover;

@@ -17,21 +17,21 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Longer than anything here takes, so that a hang fails and a slow machine does not.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A time in which what must not happen would have happened.
-pub const A_WHILE: Duration = Duration::from_millis(150);
+pub(crate) const A_WHILE: Duration = Duration::from_millis(150);
 
 /// A gateway process; killed when dropped.
-pub struct TestGateway {
-    pub directory: TempDir,
-    pub paths: GatewayPaths,
-    pub id: String,
+pub(crate) struct TestGateway {
+    pub(crate) directory: TempDir,
+    pub(crate) paths: GatewayPaths,
+    pub(crate) id: String,
     process: Child,
 }
 
 impl TestGateway {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let id = format!("test-{}", DatabaseId::new());
         std::fs::write(directory.path().join("id"), &id).unwrap();
@@ -44,35 +44,35 @@ impl TestGateway {
     }
 
     /// The control plane's end, with an empty table.
-    pub fn client(&self) -> Arc<GatewayClient> {
+    pub(crate) fn client(&self) -> Arc<GatewayClient> {
         self.client_with(Vec::new())
     }
 
-    pub fn client_with(&self, initial: Vec<Route>) -> Arc<GatewayClient> {
+    pub(crate) fn client_with(&self, initial: Vec<Route>) -> Arc<GatewayClient> {
         GatewayClient::start_with_patience(self.paths.socket.clone(), self.id.clone(), initial, PATIENCE)
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Starts again in the same data directory.
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.process = spawn(self.directory.path(), &[]);
     }
 
     /// Starts a successor and gives the predecessor.
-    pub fn take_over(&mut self) -> Child {
+    pub(crate) fn take_over(&mut self) -> Child {
         let successor = spawn(self.directory.path(), &["--take-over"]);
         std::mem::replace(&mut self.process, successor)
     }
 
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.process.wait().unwrap()
@@ -86,7 +86,7 @@ impl Drop for TestGateway {
     }
 }
 
-pub fn spawn(data_dir: &Path, arguments: &[&str]) -> Child {
+pub(crate) fn spawn(data_dir: &Path, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pilothouse-gateway"))
         .arg("--data-dir")
         .arg(data_dir)
@@ -98,7 +98,7 @@ pub fn spawn(data_dir: &Path, arguments: &[&str]) -> Child {
 }
 
 /// How a process ended, and what it said.
-pub async fn ended(mut process: Child) -> (ExitStatus, String) {
+pub(crate) async fn ended(mut process: Child) -> (ExitStatus, String) {
     let waited = tokio::task::spawn_blocking(move || {
         let status = process.wait().unwrap();
         let text = std::io::read_to_string(process.stderr.take().unwrap()).unwrap();
@@ -111,7 +111,7 @@ pub async fn ended(mut process: Child) -> (ExitStatus, String) {
 
 /// An endpoint that nothing else uses: every call has a loopback address of its own, so that no connection made anywhere in this test
 /// run happens to use its port.
-pub fn free_endpoint() -> Endpoint {
+pub(crate) fn free_endpoint() -> Endpoint {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let pid = std::process::id();
@@ -124,7 +124,7 @@ pub fn free_endpoint() -> Endpoint {
     free_endpoint_at(IpAddr::V4(address))
 }
 
-pub fn free_endpoint_at(address: IpAddr) -> Endpoint {
+pub(crate) fn free_endpoint_at(address: IpAddr) -> Endpoint {
     let port = PlainTcpListener::bind((address, 0))
         .unwrap()
         .local_addr()
@@ -133,11 +133,11 @@ pub fn free_endpoint_at(address: IpAddr) -> Endpoint {
     Endpoint { address, port }
 }
 
-pub fn address(endpoint: Endpoint) -> SocketAddr {
+pub(crate) fn address(endpoint: Endpoint) -> SocketAddr {
     SocketAddr::new(endpoint.address, endpoint.port)
 }
 
-pub fn route(database: DatabaseId, endpoint: Endpoint, state: RouteState) -> Route {
+pub(crate) fn route(database: DatabaseId, endpoint: Endpoint, state: RouteState) -> Route {
     Route {
         database,
         endpoint,
@@ -148,7 +148,7 @@ pub fn route(database: DatabaseId, endpoint: Endpoint, state: RouteState) -> Rou
 }
 
 /// A database with a route to `server`.
-pub async fn open_route(client: &GatewayClient, server: SocketAddr) -> Route {
+pub(crate) async fn open_route(client: &GatewayClient, server: SocketAddr) -> Route {
     let route = route(
         DatabaseId::new(),
         free_endpoint(),
@@ -159,18 +159,18 @@ pub async fn open_route(client: &GatewayClient, server: SocketAddr) -> Route {
 }
 
 /// A server that first sends its greeting, then echoes, and closes when the client has.
-pub struct Echo {
-    pub address: SocketAddr,
-    pub accepted: Arc<AtomicUsize>,
+pub(crate) struct Echo {
+    pub(crate) address: SocketAddr,
+    pub(crate) accepted: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
 impl Echo {
-    pub async fn start(greeting: &'static str) -> Self {
+    pub(crate) async fn start(greeting: &'static str) -> Self {
         Self::start_at(TcpListener::bind("127.0.0.1:0").await.unwrap(), greeting)
     }
 
-    pub fn start_at(listener: TcpListener, greeting: &'static str) -> Self {
+    pub(crate) fn start_at(listener: TcpListener, greeting: &'static str) -> Self {
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&accepted);
@@ -194,13 +194,13 @@ impl Echo {
     }
 }
 
-pub async fn connect(endpoint: Endpoint) -> TcpStream {
+pub(crate) async fn connect(endpoint: Endpoint) -> TcpStream {
     let stream = timeout(PATIENCE, TcpStream::connect(address(endpoint))).await;
     stream.expect("it accepts").unwrap()
 }
 
 /// Reads exactly what is expected.
-pub async fn expect(stream: &mut TcpStream, expected: &str) {
+pub(crate) async fn expect(stream: &mut TcpStream, expected: &str) {
     let mut read = vec![0; expected.len()];
     timeout(PATIENCE, stream.read_exact(&mut read))
         .await
@@ -210,13 +210,13 @@ pub async fn expect(stream: &mut TcpStream, expected: &str) {
 }
 
 /// Sends, and expects the same back.
-pub async fn echo(stream: &mut TcpStream, text: &str) {
+pub(crate) async fn echo(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
     expect(stream, text).await;
 }
 
 /// The peer closes, without having said anything more.
-pub async fn expect_close(stream: &mut TcpStream) {
+pub(crate) async fn expect_close(stream: &mut TcpStream) {
     let mut rest = [0; 64];
     match timeout(PATIENCE, stream.read(&mut rest)).await.expect("it closes") {
         // A reset is a close that came while bytes were under way.
@@ -226,14 +226,14 @@ pub async fn expect_close(stream: &mut TcpStream) {
 }
 
 /// The peer stays silent and open for a while.
-pub async fn expect_silence(stream: &mut TcpStream) {
+pub(crate) async fn expect_silence(stream: &mut TcpStream) {
     let mut rest = [0; 64];
     let read = timeout(A_WHILE, stream.read(&mut rest)).await;
     assert!(read.is_err(), "{read:?} instead of silence");
 }
 
 /// Waits for a condition.
-pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
+pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "{what} does not come true");
@@ -242,7 +242,7 @@ pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
 }
 
 /// How many connections an endpoint has.
-pub async fn connections(client: &GatewayClient, database: DatabaseId) -> u64 {
+pub(crate) async fn connections(client: &GatewayClient, database: DatabaseId) -> u64 {
     let load = client.load().await.unwrap();
     let load = load
         .iter()
