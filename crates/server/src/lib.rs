@@ -14,3 +14,4 @@ pub mod local;
 pub mod logging;
 pub mod output;
 pub mod program;
+pub mod wiring;

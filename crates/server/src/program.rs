@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use pilothouse_gateway::{GatewayOptions, GatewayRunError};
+use pilothouse_runtime_local::LocalRuntime;
 
-use crate::cli::{Cli, Command, Db, Doctor, Gateway, Place, Seed, SeedDialect, Serve, exit};
+use crate::cli::{Cli, Command, Db, Doctor, Gateway, Output, Place, Seed, SeedDialect, Serve, exit};
 use crate::config::{self, ConfigErrors, Configuration, Sources};
 use crate::data_dir::{DataDirError, Layout};
 use crate::local::wire::AcceptedView;
 use crate::local::{ClientError, LocalClient};
-use crate::{db, logging, output};
+use crate::{db, doctor, logging, output, wiring};
 
 /// Runs the program; `main` does nothing else.
 pub fn run() -> ExitCode {
@@ -35,7 +36,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(exit::OK)
         }
         Command::Gateway(arguments) => gateway(&arguments),
-        Command::Launch { .. } => anyhow::bail!("not wired yet"),
+        // Comes back only when the server could not be started.
+        Command::Launch { .. } => match pilothouse_runtime_local::launch()? {},
     }
 }
 
@@ -55,8 +57,26 @@ fn serve(arguments: &Serve) -> anyhow::Result<u8> {
 }
 
 fn doctor(arguments: &Doctor) -> anyhow::Result<u8> {
-    let _configuration = configure(&arguments.place, arguments.place.flags())?;
-    anyhow::bail!("not wired yet")
+    let configuration = configure(&arguments.place, arguments.place.flags())?;
+    let report = runtime()?.block_on(examine(&configuration))?;
+    match arguments.output {
+        Output::Json => output::json(&report)?,
+        Output::Table => output::lines(report.lines())?,
+    }
+    Ok(if report.verdict() == doctor::Verdict::Problem {
+        exit::FAILED
+    } else {
+        exit::OK
+    })
+}
+
+/// The runtime wants a directory of its own, and the data directory is not ours to touch: it gets one for the moment.
+async fn examine(configuration: &Configuration) -> anyhow::Result<doctor::Report> {
+    let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let runtime = LocalRuntime::new(wiring::local_options(configuration, scratch.path(), "doctor", None))?;
+    let report = doctor::examine(configuration, &runtime, &wiring::engines()).await;
+    runtime.shutdown().await;
+    Ok(report)
 }
 
 fn database(arguments: Db) -> anyhow::Result<u8> {

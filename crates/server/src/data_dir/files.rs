@@ -5,7 +5,9 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Account, DataDirError, io_error};
+use pilothouse_runtime_local::Account;
+
+use super::{DataDirError, io_error};
 
 /// How the names of files end that are being written.
 pub(super) const UNFINISHED: &str = ".unfinished";
@@ -87,7 +89,8 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), DataDirError> {
         .map_err(|error| io_error("cannot sync", path, error))
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+/// The name that a file has while it is written.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(UNFINISHED);
     name.into()

@@ -6,6 +6,7 @@
 
 mod account;
 mod files;
+mod program;
 mod traversal;
 
 use std::fs::File;
@@ -14,11 +15,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pilothouse_model::Secret;
+use pilothouse_runtime_local::Account;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use rustix::fs::FlockOperation;
 
-pub use account::{Account, AccountError};
+pub use account::{AccountError, find_account};
 pub use traversal::{Blocked, blocked};
 
 use crate::config::RunAs;
@@ -111,7 +113,7 @@ impl DataDir {
     /// Makes the directory where it is missing, takes it, and gives it an id at the first time. `run_as` counts only when we are root.
     pub fn open(root: &Path, run_as: &RunAs) -> Result<Self, DataDirError> {
         let account = if rustix::process::geteuid().is_root() {
-            Some(Account::find(run_as)?)
+            Some(find_account(run_as)?)
         } else {
             None
         };
@@ -388,7 +390,7 @@ mod tests {
             .tempdir_in("/tmp")
             .unwrap();
         let root = parent.path().join("data");
-        let account = Account::find(&RunAs::Ids { uid: 65534, gid: 65534 }).unwrap();
+        let account = find_account(&RunAs::Ids { uid: 65534, gid: 65534 }).unwrap();
         let directory = DataDir::open_for(&root, Some(account)).unwrap();
         let facts = |path: &Path| {
             let metadata = std::fs::metadata(path).unwrap();

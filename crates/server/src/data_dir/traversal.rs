@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Account;
+use pilothouse_runtime_local::Account;
 
 /// A directory that an account cannot pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ pub fn blocked(target: &Path, account: &Account) -> Result<(), Blocked> {
 fn may_pass(account: &Account, uid: u32, gid: u32, mode: u32) -> bool {
     let bit = if account.uid == uid {
         0o100
-    } else if account.is_in(gid) {
+    } else if account.gid == gid {
         0o010
     } else {
         0o001
@@ -63,24 +63,22 @@ mod tests {
 
     use super::*;
 
-    fn account(uid: u32, gid: u32, groups: &[u32]) -> Account {
+    fn account(uid: u32, gid: u32) -> Account {
         Account {
             name: "servers".into(),
             uid,
             gid,
-            groups: groups.to_vec(),
         }
     }
 
     #[test]
     fn the_first_class_that_fits_decides() {
         for (who, owner, mode, passes) in [
-            (account(7, 7, &[]), (0, 0), 0o755, true),
-            (account(7, 7, &[]), (0, 0), 0o700, false),
-            (account(7, 7, &[]), (0, 7), 0o710, true),
-            (account(7, 8, &[7]), (0, 7), 0o710, true),
-            (account(7, 7, &[]), (0, 7), 0o701, false),
-            (account(7, 7, &[]), (7, 0), 0o077, false),
+            (account(7, 7), (0, 0), 0o755, true),
+            (account(7, 7), (0, 0), 0o700, false),
+            (account(7, 7), (0, 7), 0o710, true),
+            (account(7, 7), (0, 7), 0o701, false),
+            (account(7, 7), (7, 0), 0o077, false),
         ] {
             assert_eq!(
                 may_pass(&who, owner.0, owner.1, mode),
@@ -100,7 +98,7 @@ mod tests {
         let target = closed.join("data");
         std::fs::create_dir_all(&target).unwrap();
         std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let stranger = account(64_999, 64_999, &[]);
+        let stranger = account(64_999, 64_999);
         let error = blocked(&target, &stranger).unwrap_err();
         assert_eq!((error.path.clone(), error.mode), (closed.clone(), 0o700));
         assert!(

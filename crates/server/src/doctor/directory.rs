@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Check, Verdict};
 use crate::config::Configuration;
-use crate::data_dir::{self, Account};
+use crate::data_dir;
 use crate::output::bytes;
 
 /// Slower than this, and every answered change is felt.
@@ -59,7 +59,7 @@ fn account(configuration: &Configuration, existing: &Path) -> Vec<Check> {
             "servers run as your own account: they can read whatever you can",
         )];
     }
-    let account = match Account::find(&configuration.server.run_as) {
+    let account = match data_dir::find_account(&configuration.server.run_as) {
         Ok(account) => account,
         Err(error) => {
             return vec![

@@ -97,3 +97,24 @@ fn a_gateway_without_a_control_plane_is_refused() {
     let (code, _, err) = run(&["gateway", "--data-dir", "nowhere"], &[]);
     assert_eq!(code, 1, "{err}");
 }
+
+#[test]
+fn doctor_tells_what_is_installed_and_what_to_do_and_leaves_nothing_behind() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, out, err) = run(&["doctor", "-o", "json"], &[("PILOTHOUSE_LISTEN__GLOBO", &address)]);
+    assert_eq!(code, 1, "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let redis = checks
+        .iter()
+        .find(|check| check["subject"] == "engine" && check["verdict"] == "ok")
+        .unwrap();
+    assert!(redis["finding"].as_str().unwrap().contains("redis-server"), "{redis}");
+    let listener = checks.iter().find(|check| check["subject"] == "listeners").unwrap();
+    assert_eq!(listener["verdict"], "problem");
+    assert!(
+        listener["remedy"].as_str().unwrap().contains("listen.globo"),
+        "{listener}"
+    );
+}
