@@ -5,7 +5,7 @@ use pilothouse_store::{Setting, Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::storage::{Faults, Tape};
-use crate::support::{UID, check_indexes, database, draft, dump, number, setting, write};
+use crate::support::{UID, check_indexes, database, draft, dump, number, plan_held, setting, until, write};
 
 #[tokio::test]
 async fn a_full_disk_fails_everything_planned_and_works_again_with_space() {
@@ -44,6 +44,30 @@ async fn a_full_disk_fails_everything_planned_and_works_again_with_space() {
         dump(&Store::with_backend(Tape::with_data(tape.data())).unwrap().view()),
         dump(&view)
     );
+}
+
+#[tokio::test]
+async fn what_was_planned_on_a_batch_that_failed_fails_too() {
+    let tape = Tape::default();
+    let store = Store::with_backend(tape.clone()).unwrap();
+    let mut tasks = JoinSet::new();
+    let gate = tape.hold_syncs();
+    plan_held(&store, &mut tasks, "in the batch").await;
+    until(|| tape.is_sync_waiting()).await;
+    plan_held(&store, &mut tasks, "planned on it").await;
+    let sync = tape.calls() + 1;
+    tape.set_faults(Faults {
+        failing_calls: sync..sync + 1,
+        failed_sync_loses: true,
+        ..Faults::default()
+    });
+    drop(gate);
+    while let Some(done) = tasks.join_next().await {
+        assert!(matches!(done.unwrap(), Err(StoreError::Io { .. })));
+    }
+    assert_eq!(store.view().count::<Setting>(), 0);
+    write(&store, |tx| tx.put(setting("after", 1))).await.unwrap();
+    assert_eq!(store.view().count::<Setting>(), 1);
 }
 
 /// Some transactions, one after the other; returns how often the store said no.

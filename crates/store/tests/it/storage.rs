@@ -78,15 +78,10 @@ impl Tape {
         self.lock(|inner| inner.faults = faults);
     }
 
-    /// From now on only `count` syncs go through; the next ones wait.
-    pub(crate) fn allow_syncs(&self, count: u64) {
-        self.lock(|inner| inner.syncs_allowed = Some(count));
-        self.0.1.notify_all();
-    }
-
-    pub(crate) fn allow_all_syncs(&self) {
-        self.lock(|inner| inner.syncs_allowed = None);
-        self.0.1.notify_all();
+    /// From now on no sync goes through, until the gate is opened or dropped.
+    pub(crate) fn hold_syncs(&self) -> Gate {
+        self.lock(|inner| inner.syncs_allowed = Some(0));
+        Gate(self.clone())
     }
 
     /// Whether a sync stands at the gate.
@@ -96,6 +91,24 @@ impl Tape {
 
     fn lock<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
         f(&mut self.0.0.lock().unwrap())
+    }
+}
+
+/// Holds syncs back. Dropped after the store, it would let the store wait for ever: make it later.
+pub(crate) struct Gate(Tape);
+
+impl Gate {
+    /// Lets that many syncs through.
+    pub(crate) fn let_through(&self, count: u64) {
+        self.0.lock(|inner| inner.syncs_allowed = Some(count));
+        self.0.0.1.notify_all();
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.0.lock(|inner| inner.syncs_allowed = None);
+        self.0.0.1.notify_all();
     }
 }
 

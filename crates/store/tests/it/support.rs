@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, Database, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Document, DocumentKey,
@@ -11,6 +12,11 @@ use pilothouse_model::{
     Severity, Shard, ShardId, SlotRange, Subject, TenantId, Timestamp, TlsMode, User,
 };
 use pilothouse_store::{Record, Setting, Store, StoreError, TransactError, Transaction, Urgency, View};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a test waits for what must come.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) const UID: &str = "redis-enterprise/uid";
 
@@ -169,6 +175,30 @@ pub(crate) async fn write<T: Send>(
         Err(TransactError::Store(error)) => Err(error),
         Err(TransactError::Rejected(never)) => match never {},
     }
+}
+
+/// Plans a transaction while the disk is held, and returns when it is in the queue.
+pub(crate) async fn plan_held(store: &Store, tasks: &mut JoinSet<Result<(), StoreError>>, key: &'static str) {
+    let (planned, was_planned) = tokio::sync::oneshot::channel();
+    let store = store.clone();
+    tasks.spawn(async move {
+        write(&store, move |tx| {
+            tx.put(setting(key, 1));
+            let _ = planned.send(());
+        })
+        .await
+    });
+    timeout(DEADLINE, was_planned).await.unwrap().unwrap();
+}
+
+/// Waits for a condition that other tasks and threads bring about.
+pub(crate) async fn until(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, wait).await.expect("the condition never held");
 }
 
 /// Everything that a view holds, as text that can be compared.

@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::storage::Tape;
-use crate::support::{check_indexes, database, document, draft, dump, number, operation, setting, write};
-
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::support::{
+    DEADLINE, check_indexes, database, document, draft, dump, number, operation, plan_held, setting, until, write,
+};
 
 fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(&folder.path().join("state.redb")).unwrap()
@@ -109,25 +109,11 @@ async fn concurrent_transactions_take_effect_one_after_the_other() {
     assert_eq!(number(&open(&folder).view(), "count"), 640);
 }
 
-/// Plans a transaction while the disk is held, and returns when it is in the queue.
-async fn plan_held(store: &Store, tasks: &mut JoinSet<Result<(), StoreError>>, key: &'static str) {
-    let (planned, was_planned) = tokio::sync::oneshot::channel();
-    let store = store.clone();
-    tasks.spawn(async move {
-        write(&store, move |tx| {
-            tx.put(setting(key, 1));
-            let _ = planned.send(());
-        })
-        .await
-    });
-    timeout(DEADLINE, was_planned).await.unwrap().unwrap();
-}
-
 #[tokio::test]
 async fn what_is_not_on_disk_is_seen_by_planners_only() {
     let tape = Tape::default();
     let store = Store::with_backend(tape.clone()).unwrap();
-    tape.allow_syncs(0);
+    let gate = tape.hold_syncs();
     let mut tasks = JoinSet::new();
     plan_held(&store, &mut tasks, "first").await;
     let reader = store.clone();
@@ -152,7 +138,7 @@ async fn what_is_not_on_disk_is_seen_by_planners_only() {
         early.is_err(),
         "an answer that rests on what is not durable waits: {early:?}"
     );
-    tape.allow_all_syncs();
+    drop(gate);
     tasks.join_next().await.unwrap().unwrap().unwrap();
     let rejected = readers.join_next().await.unwrap().unwrap();
     assert!(matches!(rejected, Err(TransactError::Rejected("taken"))));
@@ -163,11 +149,11 @@ async fn what_is_not_on_disk_is_seen_by_planners_only() {
 async fn a_dropped_future_leaves_a_whole_transaction() {
     let tape = Tape::default();
     let store = Store::with_backend(tape.clone()).unwrap();
-    tape.allow_syncs(0);
+    let gate = tape.hold_syncs();
     let mut tasks = JoinSet::new();
     plan_held(&store, &mut tasks, "dropped").await;
     tasks.shutdown().await;
-    tape.allow_all_syncs();
+    drop(gate);
     write(&store, |_| ()).await.unwrap();
     assert_eq!(number(&store.view(), "dropped"), 1);
     let data = {
@@ -184,15 +170,13 @@ async fn a_dropped_future_leaves_a_whole_transaction() {
 async fn an_urgent_transaction_waits_for_two_batches_at_most() {
     let tape = Tape::default();
     let store = Store::with_backend(tape.clone()).unwrap();
-    tape.allow_syncs(0);
+    let gate = tape.hold_syncs();
     let mut tasks = JoinSet::new();
     for n in 0..1000 {
         let store = store.clone();
         tasks.spawn(async move { write(&store, move |tx| tx.put(setting(&format!("n{n}"), n))).await });
     }
-    while !tape.is_sync_waiting() {
-        tokio::task::yield_now().await;
-    }
+    until(|| tape.is_sync_waiting()).await;
     let urgent = store.transact(Urgency::Failover, |tx| {
         tx.put(setting("urgent", 1));
         Ok::<_, Infallible>(())
@@ -202,10 +186,10 @@ async fn an_urgent_transaction_waits_for_two_batches_at_most() {
         timeout(Duration::from_millis(20), &mut urgent).await.is_err(),
         "the disk is held"
     );
-    tape.allow_syncs(2);
+    gate.let_through(2);
     timeout(DEADLINE, urgent).await.expect("two syncs must do").unwrap();
     assert!(store.view().count::<Setting>() < 500, "most of the others still wait");
-    tape.allow_all_syncs();
+    drop(gate);
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
     }
