@@ -46,7 +46,7 @@ pub enum Permission {
 impl Permission {
     /// Whether a management role has the permission.
     pub fn granted_to(self, role: ManagementRole) -> bool {
-        use ManagementRole::{Admin, ClusterMember, ClusterViewer, DbMember, DbViewer, None, UserManager};
+        use ManagementRole::{Admin, ClusterMember, ClusterViewer, DbMember, None, UserManager};
         match self {
             Self::Anonymous | Self::Bootstrap | Self::Anybody => true,
             Self::ViewDatabases | Self::ViewCluster => role != None,
@@ -83,6 +83,16 @@ impl Principal {
     /// The account of the configuration: everything, everywhere.
     fn configured_admin(login: &str) -> Self {
         Self { user: None, login: login.to_owned(), management: vec![ManagementRole::Admin] }
+    }
+
+    /// Whether a request shows the credentials of the account in the configuration, which counts nowhere else before the cluster exists.
+    pub(crate) fn is_configured_admin(app: &App, request: &Request) -> bool {
+        match request.credentials() {
+            Ok(Some(Credentials::Basic { login, password })) => {
+                login == app.options().admin.user && is_admin_password(app, &password)
+            }
+            _ => false,
+        }
     }
 
     fn of_user(app: &App, user: Arc<User>) -> Self {
@@ -149,7 +159,13 @@ pub(crate) async fn authenticate(app: &App, request: &Request) -> Result<Princip
         Some(Credentials::Basic { .. }) if !app.settings().basic_authentication => {
             Err(Failure::unauthorized("this cluster does not take passwords here"))
         }
-        Some(Credentials::Basic { login, password }) => log_in(app, &login, &password).await,
+        Some(Credentials::Basic { login, password }) => {
+            let principal = log_in(app, &login, &password).await?;
+            if let Some(user) = &principal.user {
+                check_expiry(app, user, request)?;
+            }
+            Ok(principal)
+        }
     }
 }
 
@@ -157,12 +173,27 @@ pub(crate) async fn authenticate(app: &App, request: &Request) -> Result<Princip
 pub(crate) async fn log_in(app: &App, login: &str, password: &Secret) -> Result<Principal, Failure> {
     let admin = &app.options().admin;
     if login == admin.user && !app.control().login_is_taken(login) {
-        let same = admin.password.expose().as_bytes().ct_eq(password.expose().as_bytes());
-        return if bool::from(same) { Ok(Principal::configured_admin(login)) } else { Err(wrong()) };
+        return if is_admin_password(app, password) { Ok(Principal::configured_admin(login)) } else { Err(wrong()) };
     }
     let user = app.control().login(login, password, &app.settings().access_policy).await?;
     app.note_login(user.id);
     Ok(Principal::of_user(app, user))
+}
+
+fn is_admin_password(app: &App, password: &Secret) -> bool {
+    app.options().admin.password.expose().as_bytes().ct_eq(password.expose().as_bytes()).into()
+}
+
+/// Refuses a user whose newest password is older than the cluster allows.
+fn check_expiry(app: &App, user: &User, request: &Request) -> Result<(), Failure> {
+    let Some(lifetime) = app.settings().password_lifetime else { return Ok(()) };
+    let issued = user.passwords.iter().map(|password| password.issued_at).max();
+    let expired = issued.is_some_and(|issued| issued.plus(lifetime) <= app.control().now());
+    // The way out must stay open: setting another password.
+    if expired && request.path.trim_end_matches('/') != "/v1/users/password" {
+        return Err(Failure::unauthorized("the password has expired").with_code("password_expired"));
+    }
+    Ok(())
 }
 
 fn wrong() -> Failure {

@@ -13,6 +13,7 @@ mod alerts;
 mod app;
 mod auth;
 mod call;
+mod documents;
 mod error;
 mod fields;
 mod handlers;
@@ -24,7 +25,7 @@ mod tokens;
 mod translate;
 mod wire;
 
-pub use app::{AdminAccount, BootstrapPolicy, RedisEnterprise, RedisEnterpriseOptions, dialect};
+pub use app::{AdminAccount, BootstrapPolicy, DEFAULT_SOFTWARE_VERSION, RedisEnterprise, RedisEnterpriseOptions, dialect};
 pub use auth::Permission;
 pub use ids::{BOOTSTRAP_USER_UID, ID_SCHEMES};
 pub use routes::{Handler, ROUTES};

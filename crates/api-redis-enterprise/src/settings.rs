@@ -34,8 +34,10 @@ pub(crate) struct Settings {
     pub(crate) policy: JsonObject,
     /// User names and passwords are taken.
     pub(crate) basic_authentication: bool,
-    /// Lock-out and expiry of passwords.
+    /// When users are locked out.
     pub(crate) access_policy: AccessPolicy,
+    /// How long passwords are good for; `None` for ever.
+    pub(crate) password_lifetime: Option<Duration>,
 }
 
 impl Settings {
@@ -51,7 +53,8 @@ impl Settings {
             revision,
             bootstrap,
             basic_authentication: cluster["control_plane_basic_authentication"] != Value::Bool(false),
-            access_policy: access_policy(&cluster, &policy),
+            access_policy: access_policy(&policy),
+            password_lifetime: password_lifetime(&cluster),
             cluster,
             cluster_changes: changes.and_then(|changes| changes.as_object().cloned()).unwrap_or_default(),
             policy,
@@ -94,15 +97,18 @@ impl Settings {
     }
 }
 
-fn access_policy(cluster: &JsonObject, policy: &JsonObject) -> AccessPolicy {
-    let number = |object: &JsonObject, name: &str| object.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let days = number(cluster, "password_expiration_duration");
+fn access_policy(policy: &JsonObject) -> AccessPolicy {
+    let number = |name: &str| policy.get(name).and_then(Value::as_u64).unwrap_or(0);
     AccessPolicy {
-        lockout_threshold: u32::try_from(number(policy, "login_lockout_threshold")).unwrap_or(u32::MAX),
-        lockout_reset_after: Duration::from_secs(number(policy, "login_lockout_counter_reset_after")),
-        lockout_duration: Duration::from_secs(number(policy, "login_lockout_duration")),
-        password_lifetime: (days > 0).then(|| Duration::from_secs(days.saturating_mul(86_400))),
+        lockout_threshold: u32::try_from(number("login_lockout_threshold")).unwrap_or(u32::MAX),
+        lockout_reset_after: Duration::from_secs(number("login_lockout_counter_reset_after")),
+        lockout_duration: Duration::from_secs(number("login_lockout_duration")),
     }
+}
+
+fn password_lifetime(cluster: &JsonObject) -> Option<Duration> {
+    let days = cluster.get("password_expiration_duration").and_then(Value::as_u64).filter(|days| *days > 0)?;
+    Some(Duration::from_secs(days.saturating_mul(86_400)))
 }
 
 /// The settings of the newest revision that was asked for.

@@ -1,1 +1,3 @@
 //! Pure translation: wire request to core command, core view to wire answer.
+
+pub(crate) mod bdb;

@@ -38,6 +38,9 @@ pub(crate) struct BootstrapRecord {
     /// Password of the first user, until the bootstrap is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<Sealed>,
+    /// The policy that was asked for, until the bootstrap is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<serde_json::Value>,
     /// Why it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -64,10 +67,6 @@ pub(crate) struct CreateClusterRequest {
     pub(crate) name: Option<String>,
     pub(crate) credentials: Option<BootstrapCredentials>,
     pub(crate) policy: Option<JsonObject>,
-    pub(crate) node: Option<NodeConfiguration>,
-    pub(crate) dns_suffixes: Option<Vec<DnsSuffix>>,
-    pub(crate) license: Option<String>,
-    pub(crate) cnm_https_port: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,25 +79,6 @@ pub(crate) struct ClusterIdentity {
 pub(crate) struct BootstrapCredentials {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct NodeConfiguration {
-    pub(crate) identity: Option<NodeIdentity>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct NodeIdentity {
-    pub(crate) rack_id: Option<String>,
-    pub(crate) external_addr: Option<Vec<String>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct DnsSuffix {
-    pub(crate) name: String,
 }
 
 /// Answer of every bootstrap route.
@@ -142,7 +122,10 @@ pub(crate) struct LocalNodeInfo {
     pub(crate) os_name: String,
     pub(crate) os_semantic_version: String,
     pub(crate) os_version: String,
+    pub(crate) short_hostname: String,
     pub(crate) software_version: String,
+    pub(crate) cnm_version_sha: String,
+    pub(crate) supported_bigstore_drivers: Vec<String>,
     pub(crate) supported_database_versions: Vec<SupportedVersion>,
 }
 

@@ -1,5 +1,7 @@
 //! What travels: field names, order and types of the product, nothing else.
 
+pub(crate) mod bdb;
 pub(crate) mod bootstrap;
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod policy;

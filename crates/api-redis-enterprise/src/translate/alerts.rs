@@ -1,0 +1,85 @@
+//! Alerts: their settings and how they are shown.
+
+use pilothouse_api::JsonObject;
+use serde_json::{Value, json};
+
+use crate::error::Failure;
+
+/// Settings of alerts with some of them changed. Names that are not known are ignored; thresholds are texts, also when sent as numbers.
+pub(crate) fn merged_settings(current: Option<&Value>, changes: &JsonObject) -> Result<Value, Failure> {
+    let mut merged = current.and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, change) in changes {
+        if let Some(known) = merged.get_mut(name) {
+            *known = changed(name, known, change)?;
+        }
+    }
+    Ok(Value::Object(merged))
+}
+
+fn changed(name: &str, known: &Value, change: &Value) -> Result<Value, Failure> {
+    let wrong = |wanted: &str| Failure::invalid_schema(format!("alert_settings.{name} must be {wanted}"));
+    let enabled_of = |value: &Value| value.get("enabled").and_then(Value::as_bool);
+    if known.is_boolean() {
+        // Scripts send the object form for every alert.
+        let enabled = change.as_bool().or_else(|| enabled_of(change));
+        return enabled.map(Value::Bool).ok_or_else(|| wrong("true or false"));
+    }
+    let wanted = "an object with enabled and threshold";
+    let change = change.as_object().ok_or_else(|| wrong(wanted))?;
+    let mut settings = known.as_object().cloned().unwrap_or_default();
+    match change.get("enabled") {
+        None | Some(Value::Null) => {}
+        Some(Value::Bool(enabled)) => {
+            settings.insert("enabled".to_owned(), json!(enabled));
+        }
+        Some(_) => return Err(wrong(wanted)),
+    }
+    match change.get("threshold") {
+        None | Some(Value::Null) => {}
+        Some(threshold) => {
+            let text = threshold_text(threshold).ok_or_else(|| wrong("given a threshold that is a number that is not negative"))?;
+            settings.insert("threshold".to_owned(), text.into());
+        }
+    }
+    Ok(Value::Object(settings))
+}
+
+/// A threshold as the text that clients expect; `None` when it is no number.
+pub(crate) fn threshold_text(threshold: &Value) -> Option<String> {
+    let text = match threshold {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0).map(|_| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(changes: Value) -> Result<Value, Failure> {
+        let current = json!({"node_failed": false, "node_memory": {"enabled": false, "threshold": "70"}});
+        merged_settings(Some(&current), changes.as_object().unwrap())
+    }
+
+    #[test]
+    fn settings_are_changed_key_by_key() {
+        let check = |changes, expected| assert_eq!(merge(changes).unwrap(), expected);
+        check(
+            json!({"node_memory": {"threshold": 80}, "unknown": 1}),
+            json!({"node_failed": false, "node_memory": {"enabled": false, "threshold": "80"}}),
+        );
+        check(
+            json!({"node_failed": {"enabled": true}, "node_memory": {"enabled": true}}),
+            json!({"node_failed": true, "node_memory": {"enabled": true, "threshold": "70"}}),
+        );
+        for bad in [
+            json!({"node_failed": 1}), json!({"node_memory": true}), json!({"node_memory": {"enabled": "x"}}),
+            json!({"node_memory": {"threshold": "high"}}), json!({"node_memory": {"threshold": "-1"}}),
+            json!({"node_memory": {"threshold": "inf"}}),
+        ] {
+            assert_eq!(merge(bad.clone()).unwrap_err().status, 400, "{bad}");
+        }
+    }
+}

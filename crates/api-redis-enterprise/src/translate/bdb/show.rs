@@ -1,0 +1,244 @@
+//! The object of a database.
+
+use pilothouse_api::JsonObject;
+use pilothouse_control::DatabaseView;
+use pilothouse_model::{
+    AclRuleId, BackupSchedule, Database, InstalledEngine, Operation, RoleId, ServerId, TlsMode, Transfer, TransferKind,
+    TransferPhase,
+};
+use serde_json::Value;
+
+use super::{Core, backup, location, persistence, replica_of, tuning, version};
+use crate::fields::merged;
+use crate::state;
+use crate::wire::bdb::{BackgroundOp, Bdb, ClientCertificate, ECHO, Endpoint, RolePermission};
+
+/// What the object says besides what the view holds.
+pub(crate) struct Shown<'a> {
+    /// The integer of the database; `None` for one that would be made.
+    pub(crate) uid: Option<u64>,
+    /// The integers of other things.
+    pub(crate) shard_uid: &'a dyn Fn(ServerId) -> u64,
+    pub(crate) role_uid: &'a dyn Fn(RoleId) -> u64,
+    pub(crate) acl_uid: &'a dyn Fn(AclRuleId) -> u64,
+    /// Server binaries that can be run.
+    pub(crate) engines: &'a [InstalledEngine],
+    /// The name of the cluster.
+    pub(crate) cluster_name: &'a str,
+    /// Opens secrets; `None` for somebody who may not see passwords.
+    pub(crate) secrets: Option<&'a dyn Core>,
+}
+
+/// The object. `document` is what this API was told of the database.
+pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>) -> Bdb {
+    let database = view.database.as_ref();
+    let spec = &database.spec;
+    let running = view.operation.as_deref().filter(|operation| !operation.is_final());
+    let echo = echo(document);
+    let (aof_policy, snapshot_policy) = persistence::show(&spec.persistence, document);
+    let primary = database.layout.shards.first().and_then(|shard| shard.primary());
+    let facts = primary.and_then(|server| view.observation.servers.get(&server.id)?.facts.as_ref());
+    let replication = facts.map(|facts| &facts.replication);
+    let (replica_sync, replica_sources) = replica_of::show(spec, document, replication, with.secrets);
+    let (version, redis_version) = version::wire_versions(with.engines, spec.engine, spec.version);
+    let differs = version != spec.version.to_string();
+    let (backup, export, import) = (
+        Travel::of(database, TransferKind::Backup),
+        Travel::of(database, TransferKind::Export),
+        Travel::of(database, TransferKind::Import),
+    );
+    let number = |name: &str| document.get(name).and_then(Value::as_u64);
+    Bdb {
+        uid: with.uid,
+        name: database.name.as_str().to_owned(),
+        kind: "redis",
+        status: state::status(view.lifecycle, view.operation.as_deref()),
+        action_uid: running.map(|operation| operation.id.to_string()),
+        created_time: database.created_at.to_rfc3339_seconds(),
+        last_changed_time: database.changed_at.to_rfc3339_seconds(),
+        engine: differs.then(|| spec.engine.as_str()),
+        engine_version: differs.then(|| spec.version.to_string()),
+        version,
+        redis_version,
+        background_op: vec![background_op(running)],
+        topology_epoch: database.topology_epoch.max(1),
+        memory_size: spec.memory_bytes,
+        memory_used: facts.map(|facts| facts.used_memory_bytes),
+        eviction_policy: spec.eviction.as_str(),
+        data_internode_encryption: spec.network.encrypt_replication,
+        sharding: spec.shards > 1,
+        shards_count: spec.shards,
+        shard_list: shard_list(database, with),
+        replication: spec.replicas > 0,
+        data_persistence: persistence::word(&spec.persistence),
+        aof_policy,
+        snapshot_policy,
+        port: spec.network.port,
+        endpoints: vec![endpoint(database, &echo, with)],
+        max_connections: spec.network.max_connections,
+        tls_mode: if spec.network.tls == TlsMode::Enabled { "enabled" } else { "disabled" },
+        ssl: spec.network.tls == TlsMode::Enabled,
+        enforce_client_authentication: if spec.network.client_auth.required { "enabled" } else { "disabled" },
+        authentication_ssl_client_certs: spec
+            .network
+            .client_auth
+            .trusted
+            .iter()
+            .map(|pem| ClientCertificate { client_cert: pem.clone() })
+            .collect(),
+        authentication_redis_pass: opened(with, spec.access.default_passwords.first()),
+        authentication_admin_pass: opened(with, Some(&spec.access.admin_password)),
+        default_user: spec.access.default_user,
+        roles_permissions: spec
+            .access
+            .bindings
+            .iter()
+            .map(|bound| RolePermission { role_uid: (with.role_uid)(bound.role), redis_acl_uid: (with.acl_uid)(bound.rule) })
+            .collect(),
+        disabled_commands: spec.access.disabled_commands.join(","),
+        backup: spec.backup.as_ref().is_some_and(|backup| backup.enabled),
+        backup_interval: interval(spec.backup.as_ref(), number("backup_interval")),
+        backup_interval_offset: spec.backup.as_ref().map(|backup| backup.offset_seconds).or(number("backup_interval_offset")),
+        backup_history: spec.backup.as_ref().map_or(
+            number("backup_history").and_then(|days| u32::try_from(days).ok()).unwrap_or(0),
+            |backup| backup.retention_days,
+        ),
+        backup_location: spec.backup.as_ref().map(|backup| location::show(&backup.location)),
+        backup_status: backup.outbound_word(),
+        backup_progress: backup.progress,
+        backup_failure_reason: backup.failure,
+        last_backup_time: backup.last,
+        export_status: export.outbound_word(),
+        export_progress: export.progress,
+        export_failure_reason: export.failure,
+        last_export_time: export.last,
+        import_status: import.inbound_word(),
+        import_progress: import.progress,
+        import_failure_reason: import.failure,
+        sync_sources: replica_sources.clone(),
+        replica_sources,
+        sync: replica_sync.clone(),
+        replica_sync,
+        traffic_manually_disabled: spec.network.traffic_stopped,
+        tuning: tuning::show(spec),
+        echo,
+    }
+}
+
+/// The echoed fields: what was stored, over the defaults. Whatever else the document holds is not for show.
+fn echo(document: &JsonObject) -> JsonObject {
+    let mut echo = merged(ECHO, None);
+    for field in ECHO {
+        if let Some(value) = document.get(field.name) {
+            echo.insert(field.name.to_owned(), value.clone());
+        }
+    }
+    // A typed client expects texts in here, so that nothing is better than an empty list.
+    if echo.get("tags").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        echo.remove("tags");
+    }
+    echo
+}
+
+fn opened(with: &Shown<'_>, sealed: Option<&pilothouse_model::Sealed>) -> String {
+    let opened = with.secrets.zip(sealed).and_then(|(secrets, sealed)| secrets.open(sealed).ok());
+    opened.map(|secret| secret.expose().to_owned()).unwrap_or_default()
+}
+
+fn interval(schedule: Option<&BackupSchedule>, remembered: Option<u64>) -> u64 {
+    schedule.map(|backup| backup.interval_seconds).or(remembered).unwrap_or(backup::DEFAULT_INTERVAL)
+}
+
+fn background_op(running: Option<&Operation>) -> BackgroundOp {
+    match running {
+        None => BackgroundOp { status: "idle", name: None, progress: None },
+        Some(operation) => BackgroundOp {
+            status: "running",
+            name: Some(state::state_machine(operation.kind)),
+            progress: Some(f64::from(operation.progress)),
+        },
+    }
+}
+
+/// Masters first, then replicas.
+fn shard_list(database: &Database, with: &Shown<'_>) -> Vec<u64> {
+    let shards = &database.layout.shards;
+    let primaries = shards.iter().filter_map(|shard| shard.primary());
+    let replicas = shards.iter().flat_map(|shard| shard.replicas());
+    primaries.chain(replicas).map(|server| (with.shard_uid)(server.id)).collect()
+}
+
+fn endpoint(database: &Database, echo: &JsonObject, with: &Shown<'_>) -> Endpoint {
+    let endpoint = database.endpoint();
+    let word = |name: &str| echo.get(name).cloned().unwrap_or(Value::Null);
+    Endpoint {
+        uid: format!("{}:1", with.uid.unwrap_or(0)),
+        dns_name: format!("redis-{}.{}", endpoint.port, with.cluster_name),
+        port: endpoint.port,
+        addr: vec![endpoint.address.to_string()],
+        addr_type: "external",
+        proxy_policy: word("proxy_policy"),
+        oss_cluster_api_preferred_ip_type: word("oss_cluster_api_preferred_ip_type"),
+        oss_cluster_api_preferred_endpoint_type: word("oss_cluster_api_preferred_endpoint_type"),
+    }
+}
+
+/// The last transfer of one kind, in this API's terms.
+struct Travel {
+    phase: Option<TransferPhase>,
+    progress: f64,
+    failure: String,
+    last: Option<String>,
+}
+
+impl Travel {
+    fn of(database: &Database, kind: TransferKind) -> Self {
+        let transfer = database.transfer(kind);
+        Self {
+            phase: transfer.map(|transfer| transfer.status.phase),
+            progress: transfer.map_or(0.0, |transfer| f64::from(transfer.status.progress)),
+            failure: transfer.map(failure_reason).unwrap_or_default(),
+            last: transfer.and_then(|transfer| transfer.last_success_at).map(|at| at.to_rfc3339_seconds()),
+        }
+    }
+
+    const fn outbound_word(&self) -> &'static str {
+        match self.phase {
+            None => "",
+            Some(TransferPhase::Waiting | TransferPhase::Running) => "exporting",
+            Some(TransferPhase::Succeeded) => "succeeded",
+            Some(TransferPhase::Failed) => "failed",
+        }
+    }
+
+    const fn inbound_word(&self) -> &'static str {
+        match self.phase {
+            None => "",
+            Some(TransferPhase::Waiting) => "initializing",
+            Some(TransferPhase::Running) => "importing",
+            Some(TransferPhase::Succeeded) => "succeeded",
+            Some(TransferPhase::Failed) => "failed",
+        }
+    }
+}
+
+/// Why a transfer failed, in the words that clients know.
+pub(crate) fn failure_reason(transfer: &Transfer) -> String {
+    let Some((class, message)) = &transfer.status.failure else { return String::new() };
+    let inbound = transfer.kind == TransferKind::Import;
+    match (class.as_str(), inbound) {
+        ("no-permission", false) => "no-permission".to_owned(),
+        ("wrong-path", false) => "wrong-file-path".to_owned(),
+        ("no-permission" | "wrong-path" | "unreachable", true) => "download-error".to_owned(),
+        ("corrupted", true) => "file-corrupted".to_owned(),
+        ("out-of-memory", true) => "out-of-memory".to_owned(),
+        ("too-large", true) => {
+            let numbers: Vec<&str> = message.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+            match numbers.as_slice() {
+                [expected, limit, ..] => format!("file-larger-than-mem-limit:{expected}:{limit}"),
+                _ => "out-of-memory".to_owned(),
+            }
+        }
+        _ => "general-error".to_owned(),
+    }
+}
