@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use pilothouse_engine::{EngineError, Reply};
 
-use crate::client::text_of;
 use crate::error;
 
 /// The lines of an `INFO` by name.
@@ -17,7 +16,8 @@ impl Info {
     pub(crate) fn from_reply(reply: &Reply) -> Result<Self, EngineError> {
         match reply {
             Reply::Error(text) => Err(error::from_server(text)),
-            _ => text_of(reply).map(Self::parse).ok_or_else(|| error::unexpected("INFO")),
+            Reply::Bulk(bytes) => Ok(Self::parse(&String::from_utf8_lossy(bytes))),
+            _ => Err(error::unexpected("INFO")),
         }
     }
 

@@ -49,7 +49,13 @@ fn facts(info: Info, fenced: bool) -> Result<ServerFacts, EngineError> {
 /// Totals and gauges by the server's names; `keys` and `expires` are ours: the sums over the key space.
 pub(crate) async fn load(client: &mut Client, deadline: Deadline) -> Result<Load, EngineError> {
     let reply = client.call(&Command::new(["INFO", "all"]), deadline).await?;
-    Ok(numbers(&Info::from_reply(&reply)?))
+    let load = numbers(&Info::from_reply(&reply)?);
+    // Nothing at all is not a server without load.
+    if load.numbers.contains_key("used_memory") {
+        Ok(load)
+    } else {
+        Err(error::unexpected("INFO"))
+    }
 }
 
 fn numbers(info: &Info) -> Load {

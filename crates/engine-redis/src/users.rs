@@ -88,7 +88,7 @@ impl Accounts {
             (
                 DEFAULT.to_owned(),
                 Account {
-                    arguments: vec!["off".into()],
+                    arguments: ["off", "resetchannels"].map(str::to_owned).to_vec(),
                     enabled: false,
                 },
             ),
@@ -116,7 +116,7 @@ impl Accounts {
 fn replication_account(settings: &ServerSettings) -> Account {
     let enabled = settings.fence != Fence::Closed;
     let hash = format!("#{}", sha256(settings.replication_secret.expose()));
-    let words = [on_off(enabled), &hash, "+psync", "+replconf", "+ping"];
+    let words = [on_off(enabled), &hash, "resetchannels", "+psync", "+replconf", "+ping"];
     Account {
         arguments: words.map(str::to_owned).to_vec(),
         enabled,

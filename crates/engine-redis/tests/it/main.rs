@@ -1,0 +1,12 @@
+//! The driver against real servers: every method twice in a row, with `kill -9` in between, and against a server that lies.
+//!
+//! Runs on `redis-server`, and on `valkey-server` where it is installed.
+
+mod acl;
+mod hostile;
+mod live;
+mod replication;
+mod runner;
+mod session;
+mod snapshots;
+mod tls;
