@@ -30,6 +30,10 @@ pub(crate) enum Kind {
     Texts,
     Ints,
     Object,
+    /// A list of objects.
+    Objects,
+    /// Anything: whoever reads it checks it.
+    Any,
 }
 
 /// Who may change a key.
@@ -93,6 +97,8 @@ impl Kind {
             Self::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Ints => value.as_array().is_some_and(|list| list.iter().all(Value::is_i64)),
             Self::Object => value.is_object(),
+            Self::Objects => value.as_array().is_some_and(|list| list.iter().all(Value::is_object)),
+            Self::Any => true,
         }
     }
 
@@ -105,6 +111,8 @@ impl Kind {
             Self::Texts => "a list of texts".to_owned(),
             Self::Ints => "a list of whole numbers".to_owned(),
             Self::Object => "an object".to_owned(),
+            Self::Objects => "a list of objects".to_owned(),
+            Self::Any => "anything".to_owned(),
         }
     }
 
@@ -117,6 +125,8 @@ impl Kind {
             Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
             Self::Ints => json!({"type": "array", "items": {"type": "integer"}}),
             Self::Object => json!({"type": "object"}),
+            Self::Objects => json!({"type": "array", "items": {"type": "object"}}),
+            Self::Any => json!({}),
         }
     }
 }
