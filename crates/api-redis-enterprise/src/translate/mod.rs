@@ -1,3 +1,5 @@
 //! Pure translation: wire request to core command, core view to wire answer.
 
+pub(crate) mod alerts;
 pub(crate) mod bdb;
+pub(crate) mod node;
