@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::app::App;
 use crate::error::Failure;
+use crate::tokens::Holder;
 
 /// Who may call a route, or see a part of an answer. Source: the matrix in the product's documentation of roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +154,10 @@ pub(crate) async fn authenticate(app: &App, request: &Request) -> Result<Princip
     match credentials {
         None => Err(Failure::unauthorized("this needs a user name and a password")),
         Some(Credentials::Token(token)) => {
-            let user = app.tokens().user_of(app.control(), token.expose())?;
-            Ok(Principal::of_user(app, user))
+            Ok(match app.tokens().holder_of(app.control(), token.expose())? {
+                Holder::User(user) => Principal::of_user(app, user),
+                Holder::Configured => Principal::configured_admin(&app.options().admin.user),
+            })
         }
         Some(Credentials::Basic { .. }) if !app.settings().basic_authentication => {
             Err(Failure::unauthorized("this cluster does not take passwords here"))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::own_caller;
+use crate::auth::{Principal, own_caller};
 use crate::error::Failure;
 
 /// Life of a token that asks for none, seconds.
@@ -19,10 +19,20 @@ pub(crate) const DEFAULT_TTL_SECONDS: i64 = 300;
 pub(crate) const MAX_TTL_SECONDS: i64 = 86_400;
 
 const DOCUMENT: &str = "token-key";
+/// Stands for the account of the configuration, which has no id.
+const CONFIGURED: &str = "configured";
+
+/// For whom a token was made.
+pub(crate) enum Holder {
+    /// A user, who may log in.
+    User(Arc<User>),
+    /// The account of the configuration.
+    Configured,
+}
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
-    /// The user's id.
+    /// The user's id, or [`CONFIGURED`].
     sub: String,
     /// When it was made, Unix seconds.
     iat: i64,
@@ -38,20 +48,21 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// A token for a user.
-    pub(crate) async fn issue(&self, app: &App, user: UserId, ttl_seconds: i64) -> Result<String, Failure> {
+    /// A token for whoever has logged in.
+    pub(crate) async fn issue(&self, app: &App, principal: &Principal, ttl_seconds: i64) -> Result<String, Failure> {
         let key = match self.key(app.control()) {
             Some(key) => key.clone(),
             None => self.make_key(app).await?,
         };
         let iat = app.control().now().as_secs();
-        let claims = Claims { sub: user.to_string(), iat, exp: iat + ttl_seconds };
+        let sub = principal.user.as_ref().map_or_else(|| CONFIGURED.to_owned(), |user| user.id.to_string());
+        let claims = Claims { sub, iat, exp: iat + ttl_seconds };
         jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(key.expose().as_bytes()))
             .map_err(Failure::internal)
     }
 
-    /// The user that a token was made for, if it is ours, still valid, and the user still may log in.
-    pub(crate) fn user_of(&self, control: &Control, token: &str) -> Result<Arc<User>, Failure> {
+    /// For whom a token was made, if it is ours, still valid, and they still may log in.
+    pub(crate) fn holder_of(&self, control: &Control, token: &str) -> Result<Holder, Failure> {
         let wrong = || Failure::unauthorized("the token is not valid");
         let key = self.key(control).ok_or_else(wrong)?;
         let mut validation = Validation::new(Algorithm::HS256);
@@ -65,11 +76,14 @@ impl Tokens {
         if decoded.claims.exp <= now.as_secs() {
             return Err(Failure::unauthorized("the token has expired"));
         }
+        if decoded.claims.sub == CONFIGURED {
+            return Ok(Holder::Configured);
+        }
         let id: UserId = decoded.claims.sub.parse().map_err(|_| wrong())?;
         let user = control.user(id).ok_or_else(wrong)?;
         match user.status {
             UserStatus::Locked { until } if until > now => Err(wrong()),
-            UserStatus::Active | UserStatus::Locked { .. } => Ok(user),
+            UserStatus::Active | UserStatus::Locked { .. } => Ok(Holder::User(user)),
         }
     }
 

@@ -3,3 +3,5 @@
 pub(crate) mod alerts;
 pub(crate) mod bdb;
 pub(crate) mod node;
+pub(crate) mod permissions;
+pub(crate) mod user;

@@ -5,3 +5,5 @@ pub(crate) mod bootstrap;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod policy;
+pub(crate) mod role;
+pub(crate) mod user;
