@@ -1,7 +1,9 @@
 //! Snapshots of the dataset, and the log of writes.
 //!
 //! A server counts the snapshots that it began to write to its file (`rdb_saves`); the streams to replicas do not count, though they
-//! look the same otherwise (`rdb_bgsave_in_progress`). A snapshot of ours is the one with the number that the count reached with it.
+//! look the same otherwise (`rdb_bgsave_in_progress`). A snapshot of ours is the one with the number that the count reached with it, and
+//! it is whole when the server has finished one (`rdb_last_save_time`) since it was asked: a snapshot that a `FLUSHALL` cuts short is not
+//! reported as failed by the server.
 
 use std::path::PathBuf;
 
@@ -19,21 +21,29 @@ pub(crate) enum Snapshot {
     /// The server was busy with a stream to a replica and will be asked again.
     Waiting,
     /// It is the one with this number.
-    Numbered(u64),
+    Numbered {
+        /// What the server's count reached with it.
+        number: u64,
+        /// The server's clock when it was asked for, seconds.
+        asked_at: u64,
+    },
 }
 
 /// Begins a snapshot, or makes the one that is being written ours.
 pub(crate) async fn begin(client: &mut Client, deadline: Deadline) -> Result<Snapshot, EngineError> {
     let asked = ask(client, Some(Command::new(["BGSAVE", "SCHEDULE"])), deadline).await?;
-    let next = asked.before.saves + 1;
+    let number = |number| Snapshot::Numbered {
+        number,
+        asked_at: asked.before.clock,
+    };
     match asked.refused {
         // Started, or scheduled until another child of the server ends; then it is the next one.
-        None => Ok(Snapshot::Numbered(next)),
+        None => Ok(number(asked.before.saves + 1)),
         Some(text) if text.contains("already in progress") => Ok(if asked.before.streaming {
             Snapshot::Waiting
         } else {
             // It may have begun between our two questions.
-            Snapshot::Numbered(asked.after.saves)
+            number(asked.after.saves)
         }),
         Some(text) => Err(error::from_server(&text)),
     }
@@ -49,17 +59,15 @@ pub(crate) async fn state(
         return Ok((SnapshotState::Running, Some(begin(client, deadline).await?)));
     }
     let now = ask(client, None, deadline).await?.after;
-    let number = match begun {
-        Some(Snapshot::Numbered(number)) => number,
-        _ => now.saves,
+    let (number, asked_at) = match begun {
+        Some(Snapshot::Numbered { number, asked_at }) => (number, asked_at),
+        _ if now.saves == 0 => {
+            let message = "no snapshot was begun since the server started";
+            return Err(EngineError::new(ErrorClass::Conflict, message));
+        }
+        _ => (now.saves, 0),
     };
-    if now.saves == 0 && begun.is_none() {
-        return Err(EngineError::new(
-            ErrorClass::Conflict,
-            "no snapshot was begun since the server started",
-        ));
-    }
-    Ok((judge(&now, number), begun))
+    Ok((judge(&now, number, asked_at), begun))
 }
 
 /// What `INFO` says of snapshots.
@@ -73,15 +81,20 @@ struct Persistence {
     streaming: bool,
     /// The last one that ended, ended well.
     last_ok: bool,
+    /// When the last one that ended well did, by the server's clock, seconds.
+    last_end: u64,
+    /// The server's clock, seconds.
+    clock: u64,
 }
 
-fn judge(now: &Persistence, number: u64) -> SnapshotState {
+fn judge(now: &Persistence, number: u64, asked_at: u64) -> SnapshotState {
     if now.saves < number || (now.saves == number && now.child && !now.streaming) {
         SnapshotState::Running
-    } else if now.saves > number || now.last_ok {
-        // A later one began, so ours ended, and the file is whole: it is replaced in one step. Had ours failed, the file would be
-        // older than asked for, but the server begins no automatic snapshot within seconds of a failure.
+    } else if now.last_end >= asked_at && (now.saves > number || now.last_ok) {
+        // Files are replaced in one step, so what stands there is whole, ours or a later one.
         SnapshotState::Done(PathBuf::from(SNAPSHOT_FILE))
+    } else if now.last_ok {
+        SnapshotState::Failed("the snapshot was cut short, for instance because all data was removed meanwhile".into())
     } else {
         SnapshotState::Failed("the server could not write the snapshot; its log says why".into())
     }
@@ -94,7 +107,7 @@ struct Asked {
 }
 
 async fn ask(client: &mut Client, command: Option<Command>, deadline: Deadline) -> Result<Asked, EngineError> {
-    let info = || Command::new(["INFO", "persistence", "replication"]);
+    let info = || Command::new(["INFO", "server", "persistence", "replication"]);
     let between = command.is_some();
     let commands: Vec<Command> = std::iter::once(info())
         .chain(command)
@@ -127,6 +140,8 @@ fn persistence(info: &Info) -> Persistence {
                 .iter()
                 .any(|(_, value)| value.contains("state=wait_bgsave") || value.contains("state=send_bulk")),
         last_ok: info.get("rdb_last_bgsave_status") == Some("ok"),
+        last_end: info.number("rdb_last_save_time").unwrap_or_default(),
+        clock: info.number::<u64>("server_time_usec").unwrap_or_default() / 1_000_000,
     }
 }
 
@@ -163,7 +178,10 @@ pub(crate) async fn persistent(
     let known = match *first {
         Some(snapshot) => snapshot,
         None => match ask(client, None, deadline).await?.after {
-            now if now.saves > 0 && (now.last_ok || now.child) => Snapshot::Numbered(now.saves),
+            now if now.saves > 0 && (now.last_ok || now.child) => Snapshot::Numbered {
+                number: now.saves,
+                asked_at: 0,
+            },
             _ => begin(client, deadline).await?,
         },
     };
@@ -199,30 +217,28 @@ mod tests {
     #[test]
     fn a_snapshot_is_recognised_by_its_number() {
         let done = || SnapshotState::Done("dump.rdb".into());
-        let check = |saves, child, streaming, last_ok, expected: SnapshotState| {
-            let now = Persistence {
-                saves,
-                child,
-                streaming,
-                last_ok,
-            };
-            assert_eq!(judge(&now, 3), expected, "{now:?}");
+        let now = |saves, child, streaming, last_ok, last_end| Persistence {
+            saves,
+            child,
+            streaming,
+            last_ok,
+            last_end,
+            clock: 200,
         };
-        check(2, false, false, true, SnapshotState::Running);
-        check(3, true, false, true, SnapshotState::Running);
-        check(3, false, false, true, done());
-        check(3, true, true, true, done());
-        check(4, true, false, true, done());
-        assert!(matches!(
-            judge(
-                &Persistence {
-                    saves: 3,
-                    ..Persistence::default()
-                },
-                3
-            ),
-            SnapshotState::Failed(_)
-        ));
+        let judge = |now| judge(&now, 3, 100);
+        assert_eq!(judge(now(2, false, false, true, 90)), SnapshotState::Running);
+        assert_eq!(judge(now(3, true, false, true, 90)), SnapshotState::Running);
+        assert_eq!(judge(now(3, false, false, true, 100)), done());
+        assert_eq!(judge(now(3, true, true, true, 101)), done());
+        assert_eq!(judge(now(4, true, false, true, 101)), done());
+        assert_eq!(judge(now(4, false, false, false, 101)), done());
+        for failed in [
+            now(3, false, false, false, 90),
+            now(3, false, false, true, 90),
+            now(4, false, false, true, 90),
+        ] {
+            assert!(matches!(judge(failed), SnapshotState::Failed(_)));
+        }
     }
 
     #[test]

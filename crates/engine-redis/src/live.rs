@@ -115,21 +115,21 @@ async fn configure(
             None => {}
         }
     }
-    let fingerprint = settings.tls.as_ref().map(|tls| tls.fingerprint.clone());
-    let files_changed = different.iter().any(|want| TLS_FILES.contains(&want.name));
-    let read_again = fingerprint.is_some() && fingerprint != applied.tls_fingerprint;
-    // A session that has just begun does not know what the server has read: it has it read again, and nothing is known to differ.
-    let mut changed = !different.is_empty() || (read_again && applied.tls_fingerprint.is_some());
-    if files_changed || read_again {
-        different.retain(|want| !TLS_FILES.contains(&want.name));
-        // First, because ports open with what is there by then.
-        let files = wanted.iter().filter(|want| TLS_FILES.contains(&want.name));
-        different.splice(0..0, files);
-    }
+    // Set by itself, because only there a refusal may be no error.
     let clients = different
         .iter()
         .position(|want| want.name == MAX_CLIENTS)
         .map(|index| different.remove(index));
+    let fingerprint = settings.tls.as_ref().map(|tls| tls.fingerprint.clone());
+    let files_moved = different.iter().any(|want| TLS_FILES.contains(&want.name));
+    let read_again = fingerprint.is_some() && fingerprint != applied.tls_fingerprint;
+    // A session that has just begun does not know what the server has read: it has it read again, and nothing is known to differ.
+    let mut changed = !different.is_empty() || (read_again && applied.tls_fingerprint.is_some());
+    if files_moved || read_again {
+        different.retain(|want| !TLS_FILES.contains(&want.name));
+        // First, because ports open with what is there by then.
+        different.splice(0..0, wanted.iter().filter(|want| TLS_FILES.contains(&want.name)));
+    }
     if turns_snapshots_on(settings, &different, current) {
         applied.first_snapshot = Some(backup::begin(client, deadline).await?);
     }
@@ -141,8 +141,6 @@ async fn configure(
     }
     applied.tls_fingerprint = fingerprint;
     if let Some(want) = clients {
-        let others = different.iter().any(|want| !TLS_FILES.contains(&want.name)) || files_changed;
-        changed = others || read_again;
         changed |= set_clients(client, applied, want, deadline).await?;
     }
     Ok(changed)

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::{Fence, Peer, Session, SyncSource};
+use pilothouse_engine::{Fence, Peer, ServerSettings, Session, SyncSource};
 use pilothouse_model::{FsyncPolicy, Persistence, Secret, ServerRole};
 
 use crate::runner::{Product, Server, eventually, login, products, run, soon};
@@ -173,6 +173,25 @@ async fn disconnecting_clients_leaves_replicas_and_administration() {
         assert_eq!(session.replication(soon()).await.unwrap().online_replicas, 1);
         assert!(in_sync(replica_session.as_mut()).await);
         assert_eq!(session.load(soon()).await.unwrap().numbers["sync_full"], 1.0);
+    }
+}
+
+#[tokio::test]
+async fn the_smallest_replicated_memory_still_takes_writes() {
+    for product in products() {
+        let small = |settings: &mut ServerSettings| settings.memory_bytes = 3 * 1024 * 1024;
+        let (primary, mut session) = Server::start_open(&product, small).await;
+        let (_replica, mut replica_session) = Server::start_open(&product, small).await;
+        replica_session.attach(&primary.peer(), soon()).await.unwrap();
+        eventually("online", async || {
+            session.replication(soon()).await.unwrap().online_replicas == 1
+        })
+        .await;
+        let mut client = primary.client("", "secret").unwrap();
+        for write in 0..2000 {
+            let written = run(&mut client, &["SET", &format!("k{}", write % 100), &"v".repeat(1000)]);
+            assert_eq!(written, Ok("OK".into()), "write {write}");
+        }
     }
 }
 

@@ -118,6 +118,33 @@ async fn a_snapshot_that_cannot_be_written_failed() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_is_cut_short_failed() {
+    for product in products() {
+        let (server, mut session) = Server::start_open(&product, |_| ()).await;
+        fill(&server);
+        let mut management = server.management();
+        run(&mut management, &["CONFIG", "SET", "rdb-key-save-delay", "1000"]).unwrap();
+        // The server's clock has whole seconds: what it counts as its last save at the start must lie before.
+        eventually("the next second", async || {
+            let raw = session.observe(soon()).await.unwrap().raw;
+            raw["server_time_usec"].parse::<u64>().unwrap() / 1_000_000 > raw["rdb_last_save_time"].parse().unwrap()
+        })
+        .await;
+        session.begin_snapshot(soon()).await.unwrap();
+        assert_eq!(session.snapshot_state(soon()).await.unwrap(), SnapshotState::Running);
+        session.flush(soon()).await.unwrap();
+        let mut state = SnapshotState::Running;
+        eventually("the end", async || {
+            state = session.snapshot_state(soon()).await.unwrap();
+            state != SnapshotState::Running
+        })
+        .await;
+        assert!(matches!(state, SnapshotState::Failed(_)), "{state:?}");
+        assert!(matches!(snapshot(session.as_mut()).await, SnapshotState::Done(_)));
+    }
+}
+
+#[tokio::test]
 async fn after_persistent_a_kill_loses_nothing_whatever_persistence_was_before() {
     let snapshots = || Persistence::Snapshot {
         rules: vec![SnapshotRule {

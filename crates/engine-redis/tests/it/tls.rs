@@ -204,7 +204,8 @@ async fn replicas_follow_over_tls_while_clients_stay_plain() {
         session.apply(&replica.settings, soon()).await.unwrap();
         session.attach(&peer, soon()).await.unwrap();
         eventually("a refusal", async || {
-            replica.log().contains("certificate verify failed")
+            // The server names no reason that would be the same with every TLS library.
+            replica.log().contains("Error condition on socket for SYNC")
         })
         .await;
         assert_eq!(session.replication(soon()).await.unwrap().link_up, Some(false));
