@@ -298,7 +298,14 @@ fn open(medium: &Medium) -> Result<Database, StoreError> {
             builder.create_with_backend(backend)
         }
     };
-    opened.map_err(redb_error)
+    opened.map_err(|error| match redb_error(error) {
+        StoreError::Io { source, .. } => StoreError::Io {
+            doing: format!("opening {medium}"),
+            source,
+        },
+        StoreError::Damaged(how) => StoreError::Damaged(format!("{medium}: {how}")),
+        other => other,
+    })
 }
 
 /// Opens the file for its owner only, and makes sure that a new one is found again after a loss of power.
@@ -375,6 +382,8 @@ impl StorageBackend for Reopenable {
 
 fn redb_error(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
+        // So redb says that the file is not, or not wholly, its own.
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => StoreError::Damaged(error.to_string()),
         redb::Error::Io(error) => StoreError::io("reading or writing the store", error),
         redb::Error::DatabaseAlreadyOpen => StoreError::InUse,
         redb::Error::PreviousIo => StoreError::io("using the store", io::Error::other("it failed before")),

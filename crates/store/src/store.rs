@@ -1,5 +1,6 @@
 //! The store: opening, views, transactions, closing.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -93,8 +94,7 @@ impl Store {
         options: Options,
         migrations: &'static [Migration],
     ) -> Result<Self, StoreError> {
-        let mut backend = RedbBackend::open(medium, migrations)?;
-        let view = load(&mut backend)?;
+        let (backend, view) = read(medium, migrations)?;
         let shared = Arc::new(Shared::new(view, options.events_max.max(1)));
         let writer = {
             let shared = Arc::clone(&shared);
@@ -167,6 +167,17 @@ impl Store {
             Err(_) => Err(StoreError::Closed),
         }
     }
+}
+
+/// Opens and reads the file. redb panics over some kinds of damage; that is an error of the file, not of the program.
+fn read(medium: Medium, migrations: &'static [Migration]) -> Result<(RedbBackend, View), StoreError> {
+    let name = medium.to_string();
+    let read = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut backend = RedbBackend::open(medium, migrations)?;
+        let view = load(&mut backend)?;
+        Ok((backend, view))
+    }));
+    read.unwrap_or_else(|_| Err(StoreError::Damaged(format!("{name}: it cannot be read"))))
 }
 
 impl Drop for Handle {
