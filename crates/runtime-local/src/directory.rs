@@ -10,6 +10,7 @@
 //! As root we write into directories that belong to an account less trusted than us. Every path below a server's directory is walked
 //! one component at a time from an open descriptor and symbolic links are refused, so a server cannot lead us elsewhere.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -37,6 +38,7 @@ pub(crate) const LOCK: &str = "lock";
 /// The folder that engines keep their data in.
 pub(crate) const DATA: &str = "data";
 
+const SYNCING: &str = "syncing a server's directory";
 const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const FOLDER_FLAGS: OFlags = OFlags::RDONLY
@@ -196,7 +198,10 @@ impl Tree {
                 account: self.account.clone(),
             };
             fchmod(&directory.fd, PRIVATE_FOLDER).at(what, &path)?;
-            directory.write(Path::new(MARK), format!("{}\n", self.mark).as_bytes())?;
+            let mark = format!("{}\n", self.mark);
+            directory
+                .stage(Path::new(MARK), |file| file.write_all(mark.as_bytes()))?
+                .publish()?;
             directory.open_lock().at(what, &path)?;
             directory.give_away(&directory.fd).at(what, &path)?;
             fsync(&directory.fd).at(what, &path)?;
@@ -240,7 +245,7 @@ impl Tree {
             Err(error) => return Err(system("moving data into the trash", &from, error.into())),
         };
         directory.make_folder(Path::new(DATA))?;
-        fsync(&directory.fd).at("syncing a server's directory", &directory.path)?;
+        fsync(&directory.fd).at(SYNCING, &directory.path)?;
         Ok(discarded)
     }
 
@@ -298,43 +303,51 @@ impl Directory {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if !rustix::fs::FileType::from_raw_mode(fstat(&file)?.st_mode).is_file() {
+        let facts = fstat(&file)?;
+        if !rustix::fs::FileType::from_raw_mode(facts.st_mode).is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if access == OFlags::RDWR && facts.st_uid != fstat(&self.fd)?.st_uid {
+            // A second name for somebody else's file, put there to have us cut it.
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "belongs to another user",
+            ));
         }
         Ok(Some(file))
     }
 
-    /// Makes a folder and those above it, 0700 of the account. Success when it is there.
+    /// Makes a folder and those above it, 0700 of the account. Success when it is there. Durable with the next sync of the directory.
     pub(crate) fn make_folder(&self, path: &Path) -> Result<(), RuntimeError> {
         self.walk(path).map(drop)
     }
 
-    /// Writes files, each whole or not at all: all of them are on disk before the first appears under its name.
+    /// Writes files, each whole or not at all: all of them are on disk before the first appears under its name. Syncs the directory.
     pub(crate) fn write_all(&self, files: &[(PathBuf, String)]) -> Result<(), RuntimeError> {
-        let mut written = Vec::with_capacity(files.len());
+        let mut staged = Vec::with_capacity(files.len());
         for (path, content) in files {
-            written.push(self.stage(path, |file| file.write_all(content.as_bytes()))?);
+            staged.push(self.stage(path, |file| file.write_all(content.as_bytes()))?);
         }
-        let mut folders: Vec<OwnedFd> = Vec::new();
-        for staged in written {
-            folders.push(staged.publish()?);
+        let mut folders = BTreeMap::new();
+        for (file, (path, _)) in staged.into_iter().zip(files) {
+            folders.insert(path.parent().unwrap_or(Path::new("")), file.publish()?);
         }
-        for folder in folders {
-            fsync(&folder).at("syncing a server's directory", &self.path)?;
+        folders.remove(Path::new(""));
+        for folder in folders.values() {
+            fsync(folder).at(SYNCING, &self.path)?;
         }
-        Ok(())
+        fsync(&self.fd).at(SYNCING, &self.path)
     }
 
     /// Writes one file, whole or not at all.
-    pub(crate) fn write(&self, path: &Path, content: &[u8]) -> Result<(), RuntimeError> {
-        let folder = self.stage(path, |file| file.write_all(content))?.publish()?;
-        fsync(&folder).at("syncing a server's directory", &self.path)
+    pub(crate) fn write(&self, path: &Path, mut content: &[u8]) -> Result<(), RuntimeError> {
+        self.write_from(path, &mut content)
     }
 
     /// Writes one file from a reader, whole or not at all.
     pub(crate) fn write_from(&self, path: &Path, source: &mut impl Read) -> Result<(), RuntimeError> {
         let folder = self.stage(path, |file| io::copy(source, file).map(drop))?.publish()?;
-        fsync(&folder).at("syncing a server's directory", &self.path)
+        self.sync(&folder)
     }
 
     /// Moves a file of this host to `to`. It keeps its place on disk where it can; otherwise it is copied and then removed.
@@ -351,11 +364,9 @@ impl Directory {
         // symbolic link would leave us the link.
         let sole = facts.st_nlink == 1 && fs::symlink_metadata(from).at(what, from)?.is_file();
         if sole && self.take_over(&source, from, &folder, name)? {
-            return fsync(&folder).at("syncing a server's directory", &self.path);
+            return self.sync(&folder);
         }
-        let staged = self.stage(to, |file| io::copy(&mut source, file).map(drop))?;
-        let folder = staged.publish()?;
-        fsync(&folder).at("syncing a server's directory", &self.path)?;
+        self.write_from(to, &mut source)?;
         fs::remove_file(from).at("removing the file that was placed", from)
     }
 
@@ -413,11 +424,13 @@ impl Directory {
         }
     }
 
-    /// Opens a folder below this one, component by component, making what is missing.
+    /// Opens a folder below this one, component by component, making what is missing. What is made in this directory itself becomes
+    /// durable when the caller syncs it, so that several folders cost one sync.
     fn walk(&self, path: &Path) -> Result<OwnedFd, RuntimeError> {
         let what = "opening a folder of a server";
         let full = || self.path.join(path);
         let mut folder = self.fd.try_clone().at(what, full())?;
+        let mut below = false;
         for component in path.components() {
             let Component::Normal(name) = component else {
                 return Err(self.outside(path));
@@ -430,11 +443,19 @@ impl Directory {
             let next = openat(&folder, name, FOLDER_FLAGS, Mode::empty()).at(what, full())?;
             if made {
                 self.give_away(&next).at(what, full())?;
-                fsync(&folder).at(what, full())?;
+                if below {
+                    fsync(&folder).at(SYNCING, full())?;
+                }
             }
-            folder = next;
+            (folder, below) = (next, true);
         }
         Ok(folder)
+    }
+
+    /// Makes durable what was renamed into a folder, and the folder itself.
+    fn sync(&self, folder: &OwnedFd) -> Result<(), RuntimeError> {
+        fsync(folder).at(SYNCING, &self.path)?;
+        fsync(&self.fd).at(SYNCING, &self.path)
     }
 
     fn outside(&self, path: &Path) -> RuntimeError {

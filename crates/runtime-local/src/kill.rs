@@ -10,7 +10,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 
 use rustix::process::{Signal, pidfd_send_signal};
 
@@ -33,13 +32,11 @@ pub(crate) struct Target {
     pub session: Option<u32>,
     /// When the main process of that session was last seen alive, clock ticks since boot.
     pub seen_alive: Option<u64>,
-    /// The user that servers run as.
-    pub owner: u32,
 }
 
 /// Sends SIGKILL to every process of the server and returns how many got it. Blocking; reads the process table a few times.
 ///
-/// `everywhere` also looks through the descriptors of every process of the owner, for those that left the session.
+/// `everywhere` also looks through the descriptors of every process, for those that left the session.
 pub(crate) fn kill_all(target: &Target, everywhere: bool) -> io::Result<usize> {
     let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -78,14 +75,14 @@ fn kill(member: Member) -> io::Result<bool> {
 }
 
 fn members(target: &Target, everywhere: bool) -> io::Result<Vec<Member>> {
-    let table = process_table()?;
+    let (table, own) = (process_table()?, std::process::id());
     let holders: Vec<u32> = table
         .iter()
         .filter(|(pid, facts)| {
             let in_session = target.session == Some(facts.session);
             let at_descriptor = |descriptor| holds_at(*pid, descriptor, target.lock) == Holds::Yes;
             in_session && target.lock_descriptor.is_some_and(at_descriptor)
-                || everywhere && owner_of(*pid) == Some(target.owner) && has_open(*pid, target.lock)
+                || everywhere && *pid != own && has_locked(*pid, target.lock)
         })
         .map(|(pid, _)| *pid)
         .collect();
@@ -121,12 +118,9 @@ fn process_table() -> io::Result<Vec<(u32, ProcessFacts)>> {
     Ok(table)
 }
 
-fn owner_of(pid: u32) -> Option<u32> {
-    fs::metadata(format!("/proc/{pid}")).ok().map(|facts| facts.uid())
-}
-
-/// Whether a process has this lock file open anywhere. Names are compared first: looking at a strange file might block.
-fn has_open(pid: u32, lock: FileId) -> bool {
+/// Whether a process holds the lock of this file, at any descriptor. Names are compared first: looking at a strange file might block.
+/// Having the file open is not enough here, as we have it ourselves while we look whether it is locked.
+fn has_locked(pid: u32, lock: FileId) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
@@ -135,6 +129,50 @@ fn has_open(pid: u32, lock: FileId) -> bool {
             let name = path.file_name().unwrap_or(OsStr::new(""));
             name == LOCK || name.as_bytes() == b"lock (deleted)"
         });
-        named_so && rustix::fs::stat(descriptor.path()).is_ok_and(|facts| FileId::from_stat(&facts) == lock)
+        let is_it = || rustix::fs::stat(descriptor.path()).is_ok_and(|facts| FileId::from_stat(&facts) == lock);
+        let is_locked = || {
+            let facts = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().display()));
+            facts.is_ok_and(|facts| locks_exclusively(&facts))
+        };
+        named_so && is_it() && is_locked()
     })
+}
+
+/// The kernel lists the locks of an open file description with each descriptor that leads to it.
+fn locks_exclusively(facts: &str) -> bool {
+    let locks = facts.lines().filter(|line| line.starts_with("lock:"));
+    locks
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
+        .any(|lock| lock.contains(&"FLOCK") && lock.contains(&"WRITE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::LockFile;
+
+    #[test]
+    fn holding_is_told_from_having_open() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join(LOCK);
+        let open = || {
+            let file = fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .unwrap();
+            LockFile::new(file.into())
+        };
+        let looker = open();
+        let (own, id) = (std::process::id(), looker.id().unwrap());
+        assert!(!has_locked(own, id));
+        let held = looker.try_lock().unwrap().unwrap();
+        assert!(has_locked(own, id));
+        drop(held);
+        let _open = open();
+        assert!(!has_locked(own, id));
+        assert!(!locks_exclusively("lock:\t1: FLOCK  ADVISORY  READ 1 08:01:1 0 EOF\n"));
+        assert!(!locks_exclusively("pos:\t0\nflags:\t02\n"));
+    }
 }

@@ -147,7 +147,7 @@ pub fn launch_observed(observe: &mut dyn FnMut(LaunchStep)) -> Result<Infallible
     };
     let mut report = match launcher
         .begin(LaunchStep::Request, "stdout")
-        .and_then(|()| Ok(report_socket()?))
+        .and_then(|()| report_socket())
     {
         Ok(report) => report,
         Err(source) => return Err(launcher.error(source)),

@@ -217,7 +217,6 @@ impl Shared {
                     .map(|session| session.leader)
                     .or(record.map(|record| record.pid)),
                 seen_alive: session.and_then(|session| session.seen_alive),
-                owner: shared.tree.owner(),
             };
             if let Ok(cgroups) = &shared.cgroups {
                 cgroups.kill(server);

@@ -75,7 +75,11 @@ pub(crate) fn spawn(launcher: &LauncherCommand, request: &Request, lock: HeldLoc
 
     let told = tell(&mut ours, &text);
     let mut report = Vec::new();
-    let heard = ours.read_to_end(&mut report);
+    let heard = match ours.read_to_end(&mut report) {
+        // It died before it read the whole request.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(report.len()),
+        other => other,
+    };
     match (report.split_first(), heard) {
         (Some((&REPLACING, [])), Ok(_)) => {
             // Not collected yet, so the number is still its own.
