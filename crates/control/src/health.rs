@@ -47,7 +47,7 @@ pub(crate) fn watch_exits(control: &Control) {
 }
 
 /// A process ended: what was known of it is void, and its database is looked at now.
-fn on_exit(control: &Control, exit: &Exit) {
+pub(crate) fn on_exit(control: &Control, exit: &Exit) {
     if gateway_process::is_gateway(exit.server) {
         control.0.gateway_exited.notify_one();
         return;

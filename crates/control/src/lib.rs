@@ -24,6 +24,8 @@ mod operations;
 mod ports;
 mod reconcile;
 mod routes;
+#[cfg(test)]
+mod simulation;
 mod statistics;
 mod tasks;
 mod transfer;

@@ -9,7 +9,7 @@ mod erase;
 mod failover;
 mod observe;
 mod orphans;
-mod pass;
+pub(crate) mod pass;
 mod record;
 mod scheduler;
 mod settings;

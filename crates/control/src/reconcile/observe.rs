@@ -71,7 +71,10 @@ impl Control {
 
     /// Asks the server what it says of itself; in full when that is not known or old, else only for replication.
     async fn ask(&self, record: &Record, server: &Server, memory: &Arc<ServerMemory>) {
-        let booting = memory.lock().started.filter(|_| memory.lock().facts.is_none());
+        let booting = {
+            let known = memory.lock();
+            known.started.filter(|_| known.facts.is_none())
+        };
         let give_up = booting.map_or_else(Instant::now, |started| started + BOOT_PATIENCE);
         loop {
             match self.ask_once(record, server, memory).await {

@@ -13,7 +13,7 @@ use crate::Control;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Looks at the database and does what is next. Returns when to look again; `None` when it is gone.
-pub(super) async fn run(control: &Control, id: DatabaseId) -> Option<Duration> {
+pub(crate) async fn run(control: &Control, id: DatabaseId) -> Option<Duration> {
     let (record, operation) = load(control, id)?;
     let servers = control.observe(&record).await;
     let now = control.now();

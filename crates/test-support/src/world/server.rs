@@ -1,0 +1,174 @@
+//! A simulated server: its disk, its process, its dataset, its replication.
+
+use pilothouse_engine::{Fence, ServerSettings};
+use pilothouse_model::ServerId;
+
+use super::State;
+
+/// A dataset and its history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dataset {
+    /// Names the history.
+    pub history: String,
+    /// The history that this one continues.
+    pub previous: String,
+    /// Every write, in order.
+    pub writes: Vec<u64>,
+}
+
+impl Dataset {
+    /// Adds a write.
+    pub fn append(&mut self, write: u64) {
+        self.writes.push(write);
+    }
+
+    /// How far it is.
+    pub fn offset(&self) -> u64 {
+        self.writes.len() as u64
+    }
+}
+
+/// A server with a directory.
+#[derive(Clone, Debug, Default)]
+pub struct SimServer {
+    /// What its files would bring back.
+    pub disk: Option<Dataset>,
+    /// It writes every change to its disk.
+    pub persistent: bool,
+    /// Its process.
+    pub process: Option<Process>,
+}
+
+/// A running process.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault or a fact of its own")]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// As it was started with.
+    pub incarnation: u64,
+    /// Stopped by a signal.
+    pub stopped: bool,
+    /// Receives without reading.
+    pub stalled: bool,
+    /// What it holds.
+    pub data: Dataset,
+    /// Whom it follows: the port, and the server that had it.
+    pub source_port: Option<u16>,
+    /// Whom it follows.
+    pub source_server: Option<ServerId>,
+    /// The link is up.
+    pub link_up: bool,
+    /// A full sync is under way.
+    pub syncing: bool,
+    /// Received and not read yet.
+    pub received: Vec<u64>,
+    /// Writes are held back.
+    pub paused: bool,
+    /// Who may use it.
+    pub fence: Fence,
+    /// The port it listens on.
+    pub port: u16,
+    /// What was applied last.
+    pub settings: Option<ServerSettings>,
+}
+
+impl Process {
+    /// A client that reaches it may write.
+    pub fn takes_writes(&self) -> bool {
+        !self.stopped && !self.paused && self.source_port.is_none() && self.fence == Fence::Open
+    }
+}
+
+impl State {
+    /// Links whose source is gone are down; what was received before is still there to be read.
+    pub(super) fn links(&mut self) {
+        let serving: Vec<ServerId> = self
+            .servers
+            .iter()
+            .filter(|(_, server)| {
+                server
+                    .process
+                    .as_ref()
+                    .is_some_and(|process| process.fence != Fence::Closed)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for server in self.servers.values_mut() {
+            if let Some(process) = &mut server.process
+                && process.source_server.is_some_and(|source| !serving.contains(&source))
+            {
+                process.source_server = None;
+                process.syncing = false;
+                if process.received.is_empty() {
+                    process.link_up = false;
+                }
+            }
+        }
+    }
+
+    /// One step of replication: links come up, data flows.
+    pub(super) fn replicate(&mut self) {
+        let ids: Vec<ServerId> = self.servers.keys().copied().collect();
+        for id in ids {
+            self.replicate_one(id);
+        }
+    }
+
+    fn replicate_one(&mut self, id: ServerId) {
+        let Some(process) = self.servers.get(&id).and_then(|server| server.process.as_ref()) else {
+            return;
+        };
+        let Some(port) = process.source_port else { return };
+        if process.stopped {
+            return;
+        }
+        let source = self.servers.iter().find_map(|(other, server)| {
+            let process = server.process.as_ref()?;
+            let feeds = process.port == port && !process.stopped && process.fence != Fence::Closed;
+            feeds.then(|| (*other, process.data.clone()))
+        });
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        let persistent = server.persistent;
+        let Some(process) = server.process.as_mut() else { return };
+        let Some((source, data)) = source else { return };
+        process.source_server = Some(source);
+        let continues = process.data.history == data.history || process.data.history == data.previous;
+        if !process.link_up && !process.syncing && !(continues && data.writes.starts_with(&process.data.writes)) {
+            // A full sync takes a step of its own.
+            process.syncing = true;
+            return;
+        }
+        if process.syncing {
+            process.data = data;
+            process.syncing = false;
+            process.link_up = true;
+            process.received.clear();
+        } else {
+            process.link_up = true;
+            process.data.history.clone_from(&data.history);
+            process.data.previous.clone_from(&data.previous);
+            let have = process.data.writes.len() + process.received.len();
+            process.received.extend(data.writes.get(have..).unwrap_or_default());
+            if !process.stalled {
+                process.read_received();
+            }
+        }
+        if persistent {
+            server.disk = server.process.as_ref().map(|process| process.data.clone());
+        }
+    }
+}
+
+impl Process {
+    /// Reads what was received.
+    pub(super) fn read_received(&mut self) {
+        let received = std::mem::take(&mut self.received);
+        self.data.writes.extend(received);
+        if self.source_server.is_none() {
+            self.link_up = false;
+        }
+    }
+}
