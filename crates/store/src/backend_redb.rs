@@ -5,46 +5,21 @@
 //! file is read again (past the page cache, which lies after a failed fsync): if the batch is there it *was* committed; if that cannot be
 //! found out now, the batch is answered as failed and taken back as soon as the file opens.
 
-use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::Value;
 
 use crate::StoreError;
 use crate::backend::{Backend, Batch, RowVisitor};
 use crate::format::{self, Migration, Rows};
+use crate::medium::Medium;
 use crate::record::{Revision, RowKey, Table, revision_of};
 
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const FORMAT: &str = "format";
 const REVISION: &str = "revision";
-
-/// Pages that redb keeps in memory, bytes. Enough for the upper levels of the tree and the rows that are being changed; reads go to the view.
-const CACHE_BYTES: usize = 8 * 1024 * 1024;
-
-/// Where the file is.
-#[derive(Clone)]
-pub(crate) enum Medium {
-    /// In a file system.
-    File(PathBuf),
-    /// In what the caller gave.
-    Given(Arc<dyn StorageBackend>),
-}
-
-impl fmt::Display for Medium {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Given(_) => f.write_str("the given storage"),
-        }
-    }
-}
 
 /// A redb file.
 pub(crate) struct RedbBackend {
@@ -66,7 +41,7 @@ struct Doubt {
 impl RedbBackend {
     /// Opens the file, makes it if it does not exist, and migrates it.
     pub(crate) fn open(medium: Medium, migrations: &'static [Migration]) -> Result<Self, StoreError> {
-        let database = open(&medium)?;
+        let database = medium.open()?;
         prepare(&database, migrations)?;
         Ok(Self {
             medium,
@@ -80,7 +55,7 @@ impl RedbBackend {
     fn database(&mut self) -> Result<&Database, StoreError> {
         if self.database.is_none() {
             self.medium.forget_cached_pages();
-            let database = open(&self.medium)?;
+            let database = self.medium.open()?;
             prepare(&database, self.migrations)?;
             tracing::info!(medium = %self.medium, "the store is open again");
             self.database = Some(database);
@@ -282,105 +257,8 @@ impl Rows for OpenRows<'_> {
     }
 }
 
-fn open(medium: &Medium) -> Result<Database, StoreError> {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    let opened = match medium {
-        Medium::File(path) => {
-            let file = open_file(path)?;
-            let backend = FileBackend::new(file).map_err(redb_error)?;
-            clear_unborn(&backend).map_err(|error| StoreError::file("reading", path, error))?;
-            builder.create_with_backend(backend)
-        }
-        Medium::Given(storage) => {
-            let backend = Reopenable(Arc::clone(storage));
-            clear_unborn(&backend).map_err(|error| StoreError::io("reading the given storage", error))?;
-            builder.create_with_backend(backend)
-        }
-    };
-    opened.map_err(|error| match redb_error(error) {
-        StoreError::Io { source, .. } => StoreError::Io {
-            doing: format!("opening {medium}"),
-            source,
-        },
-        StoreError::Damaged(how) => StoreError::Damaged(format!("{medium}: {how}")),
-        other => other,
-    })
-}
-
-/// Opens the file for its owner only, and makes sure that a new one is found again after a loss of power.
-fn open_file(path: &Path) -> Result<File, StoreError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let existed = path.exists();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options
-        .open(path)
-        .map_err(|error| StoreError::file("opening", path, error))?;
-    if !existed && let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| StoreError::file("syncing", folder, error))?;
-    }
-    Ok(file)
-}
-
-/// A file whose making was cut off has a length but no magic number yet, which redb writes last. It holds nothing: begin again.
-fn clear_unborn(storage: &dyn StorageBackend) -> io::Result<()> {
-    let mut magic = [0; 4];
-    let length = storage.len()?;
-    if length == 0 {
-        return Ok(());
-    }
-    if length >= magic.len() as u64 {
-        storage.read(0, &mut magic)?;
-    }
-    if magic == [0; 4] { storage.set_len(0) } else { Ok(()) }
-}
-
-impl Medium {
-    /// After a failed fsync the page cache shows data that is not on disk. What is read next must come from the disk.
-    fn forget_cached_pages(&self) {
-        if let Self::File(path) = self
-            && let Ok(file) = File::open(path)
-            && let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
-        {
-            tracing::debug!(%error, "the system keeps its cached pages of the store");
-        }
-    }
-}
-
-/// Storage that outlives one opening of the database. It has no locks: whoever gave it sees to that.
-#[derive(Debug)]
-struct Reopenable(Arc<dyn StorageBackend>);
-
-impl StorageBackend for Reopenable {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
-
-fn redb_error(error: impl Into<redb::Error>) -> StoreError {
+/// What redb says, in the words of the store.
+pub(crate) fn redb_error(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         // So redb says that the file is not, or not wholly, its own.
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => StoreError::Damaged(error.to_string()),

@@ -1,7 +1,8 @@
 //! The format version, and the way from every older one to the newest.
 //!
-//! The number speaks for the rows as a whole. A change of a record that serde can bridge (a new field with a default) needs no new format;
-//! everything else does: append a function to [`MIGRATIONS`] and a test that starts from rows as the old version wrote them.
+//! The number speaks for the rows as a whole. Once a version was released, every change of a record is a new format, a field with a
+//! default too, although its migration has nothing to do: an older program would drop the field without a word, and must be refused.
+//! Append a function to [`MIGRATIONS`] and a test that starts from rows as the old version wrote them.
 
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ pub(crate) fn migrate(rows: &mut dyn Rows, found: u64, migrations: &[Migration])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend_redb::Medium;
+    use crate::medium::Medium;
     use crate::store::{Options, Store};
     use crate::{Setting, Urgency};
 

@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod format;
 mod load;
+mod medium;
 mod nouns;
 mod record;
 mod store;

@@ -7,10 +7,11 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::backend_redb::{Medium, RedbBackend};
+use crate::backend_redb::RedbBackend;
 use crate::error::{StoreError, TransactError};
 use crate::format::{MIGRATIONS, Migration};
 use crate::load::load;
+use crate::medium::Medium;
 use crate::record::Revision;
 use crate::transaction::Transaction;
 use crate::view::View;
