@@ -14,4 +14,5 @@ pub mod local;
 pub mod logging;
 pub mod output;
 pub mod program;
+pub mod serve;
 pub mod wiring;

@@ -1,18 +1,21 @@
 //! From the command line to the part of the program that was asked for, and from its result to an exit code.
 
+use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use pilothouse_gateway::{GatewayOptions, GatewayRunError};
+use pilothouse_model::Secret;
 use pilothouse_runtime_local::LocalRuntime;
 
 use crate::cli::{Cli, Command, Db, Doctor, Gateway, Output, Place, Seed, SeedDialect, Serve, exit};
 use crate::config::{self, ConfigErrors, Configuration, Sources};
-use crate::data_dir::{DataDirError, Layout};
+use crate::data_dir::{DataDir, DataDirError, Layout};
 use crate::local::wire::AcceptedView;
 use crate::local::{ClientError, LocalClient};
-use crate::{db, doctor, logging, output, wiring};
+use crate::{db, doctor, logging, output, serve, wiring};
 
 /// Runs the program; `main` does nothing else.
 pub fn run() -> ExitCode {
@@ -52,8 +55,35 @@ fn gateway(arguments: &Gateway) -> anyhow::Result<u8> {
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<u8> {
-    let _configuration = configure(&arguments.place, arguments.flags())?;
-    anyhow::bail!("not wired yet")
+    let configuration = configure(&arguments.place, arguments.flags())?;
+    logging::start(&configuration.server.log);
+    let data_dir = DataDir::open(&configuration.server.data_dir, &configuration.server.run_as)?;
+    let admin = data_dir.admin_password(configuration.admin.password.as_ref())?;
+    if admin.new {
+        tell_password(
+            &configuration.admin.user,
+            &admin.secret,
+            &data_dir.layout().admin_password,
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime
+        .context("cannot start the scheduler")?
+        .block_on(serve::run(configuration, data_dir, admin.secret))?;
+    Ok(exit::OK)
+}
+
+/// Shows a new password to a person, and only its place to a log.
+fn tell_password(user: &str, password: &Secret, file: &Path) {
+    if std::io::stderr().is_terminal() {
+        output::note(&format!(
+            "superuser {user}, password {} (kept in {})",
+            password.expose(),
+            file.display()
+        ));
+    } else {
+        tracing::info!(user, file = %file.display(), "a password for the superuser was made");
+    }
 }
 
 fn doctor(arguments: &Doctor) -> anyhow::Result<u8> {

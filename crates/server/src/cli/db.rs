@@ -174,11 +174,11 @@ pub struct Create {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub replicas: u8,
 
-    /// What survives a restart
+    /// What survives a restart; aof when left out
     #[arg(long, value_enum)]
     pub persistence: Option<PersistenceWord>,
 
-    /// What goes when memory is full
+    /// What goes when memory is full; nothing (noeviction) when left out
     #[arg(long, value_enum)]
     pub eviction: Option<EvictionWord>,
 

@@ -72,8 +72,12 @@ pub(super) fn replace_content(mut file: &File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// Gives a directory to the account, with that mode.
-pub(super) fn give(path: &Path, mode: u32, account: Option<&Account>) -> Result<(), DataDirError> {
+/// Makes a directory with that mode, for the account or for ourselves. Success when it is there.
+pub(super) fn make_directory(path: &Path, mode: u32, account: Option<&Account>) -> Result<(), DataDirError> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io_error("cannot make", path, error)),
+        _ => {}
+    }
     if let Some(account) = account {
         std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
             .map_err(|error| io_error("cannot change the owner of", path, error))?;

@@ -162,13 +162,12 @@ impl DataDir {
 
     /// Makes a directory inside that belongs to the account of servers, mode 0700. Success when it is there.
     pub fn make_room(&self, path: &Path) -> Result<(), DataDirError> {
-        match std::fs::create_dir(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io_error("cannot make", path, error));
-            }
-            _ => {}
-        }
-        files::give(path, 0o700, self.account.as_ref())
+        files::make_directory(path, 0o700, self.account.as_ref())
+    }
+
+    /// Makes a directory inside that is ours alone, mode 0700. Success when it is there.
+    pub fn make_private_room(&self, path: &Path) -> Result<(), DataDirError> {
+        files::make_directory(path, 0o700, None)
     }
 
     /// The superuser's password: the configured one, else the one kept here, else a new one that is kept from now on.

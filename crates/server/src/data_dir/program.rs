@@ -24,13 +24,7 @@ impl DataDir {
 
     fn copy(&self, program: &Path) -> Result<PathBuf, DataDirError> {
         let directory = self.layout().root.join("bin");
-        match std::fs::create_dir(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(io_error("cannot make", &directory, error));
-            }
-            _ => {}
-        }
-        files::give(&directory, 0o755, None)?;
+        files::make_directory(&directory, 0o755, None)?;
         let target = directory.join("pilothouse");
         let copied = copy_if_different(program, &target)
             .map_err(|error| io_error("cannot copy our program to", &target, error))?;

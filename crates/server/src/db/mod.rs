@@ -87,7 +87,11 @@ async fn act(client: &LocalClient, target: &Target, action: &str, wait: &Wait, f
 
 /// Waits when that was asked for, then shows what came of it.
 async fn finish(client: &LocalClient, accepted: AcceptedView, wait: &Wait, form: Output) -> anyhow::Result<()> {
-    let mut operation: OperationView = client.get(&format!("/operations/{}", accepted.operation)).await?;
+    let Some(id) = &accepted.operation else {
+        output::note("nothing had to be done");
+        return Ok(());
+    };
+    let mut operation: OperationView = client.get(&format!("/operations/{id}")).await?;
     if wait.wait {
         operation = wait_for(client, operation, wait.timeout).await?;
     }

@@ -54,14 +54,14 @@ pub(super) fn one(database: &DatabaseView) -> Vec<String> {
     }
     let mut lines = facts.lines();
     if !database.servers.is_empty() {
-        let mut servers = Table::new(&["SERVER", "ROLE", "STATE", "ADDRESS", "PID"]);
+        let mut servers = Table::new(&["SERVER", "ROLE", "STATE", "PORT", "PID"]);
         for server in &database.servers {
             let pid = server.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
             servers.row([
                 server.id.clone(),
                 server.role.clone(),
                 server.state.clone(),
-                server.address.clone(),
+                server.port.to_string(),
                 pid,
             ]);
         }

@@ -65,8 +65,8 @@ pub struct ServerView {
     pub role: String,
     /// One word: whether it answers.
     pub state: String,
-    /// Where it listens.
-    pub address: String,
+    /// The port that it listens on, behind the endpoint.
+    pub port: u16,
     /// Its process, when it runs.
     #[serde(default)]
     pub pid: Option<u32>,
@@ -118,8 +118,8 @@ pub struct CreateRequest {
 /// The answer to everything that takes time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcceptedView {
-    /// The operation to ask for, `GET /operations/{id}`.
-    pub operation: String,
+    /// The operation to ask for, `GET /operations/{id}`; none when nothing had to be done.
+    pub operation: Option<String>,
     /// The database that it works on.
     pub database: String,
 }

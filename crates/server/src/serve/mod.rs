@@ -1,0 +1,218 @@
+//! `pilothouse serve`: everything put together, started in order, and stopped in order.
+//!
+//! The order of a start: what is ours alone (the data directory, before we are called), the store, the runtime, control, the gateway with
+//! the table that control expects, the loops, and last the listeners, so that nobody is answered before the answer can be true.
+//! A stop goes the other way and never touches a database server or the gateway.
+
+mod gateway;
+mod redis_enterprise;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use pilothouse_control::{Control, ControlSettings, IdSchemes, Parts, SystemClock};
+use pilothouse_gateway_protocol::GatewayClient;
+use pilothouse_model::Secret;
+use pilothouse_planner::Policy;
+use pilothouse_runtime_local::LocalRuntime;
+use pilothouse_secrets::Keyring;
+use pilothouse_store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Configuration;
+use crate::data_dir::DataDir;
+use crate::{output, wiring};
+
+use gateway::LateGateway;
+
+/// A stop takes no longer than this, whatever hangs. Service managers are told 15 s.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Requests under way may take this long of it.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Steps in hand may take this long of it.
+const STEPS_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long a promotion waits for its candidate to read what it has received.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// Databases worked on at once: enough for a hundred creations together, few enough to leave the processors to the servers.
+const CONCURRENT_PASSES: usize = 64;
+
+/// Runs the control plane until a signal ends it.
+pub async fn run(configuration: Configuration, data_dir: DataDir, admin: Secret) -> anyhow::Result<()> {
+    // Before anything is started: a signal that comes during the start ends it in order.
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let core = Core::start(&configuration, &data_dir).await?;
+    let listeners = Listeners::open(&configuration, &data_dir, &core, admin).await;
+    let listeners = match listeners {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            core.stop().await;
+            return Err(error);
+        }
+    };
+    output::lines([listeners.ready_line()]).context("cannot print to stdout")?;
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping; databases and gateway keep running");
+    let stopped = tokio::time::timeout(STOP_WITHIN, async {
+        listeners.close().await;
+        core.stop().await;
+    });
+    if stopped.await.is_err() {
+        tracing::warn!("something did not end in time and is left behind; what was answered is on disk");
+    }
+    Ok(())
+}
+
+/// What works without any listener.
+struct Core {
+    control: Control,
+    runtime: Arc<LocalRuntime>,
+    gateway: Arc<GatewayClient>,
+    store: Store,
+}
+
+impl Core {
+    async fn start(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result<Self> {
+        let root = &data_dir.layout().root;
+        let keyring = Keyring::open_or_create(&root.join("key"))?;
+        let store = Store::open(&root.join("store.redb"))?;
+        let options = wiring::local_options(configuration, root, data_dir.id(), data_dir.account().cloned());
+        let runtime = Arc::new(LocalRuntime::new(options)?);
+        let late = Arc::new(LateGateway::default());
+        let parts = Parts {
+            store: store.clone(),
+            keyring,
+            engines: wiring::engines(),
+            runtime: Arc::clone(&runtime) as _,
+            gateway: Arc::clone(&late) as _,
+            clock: Arc::new(SystemClock),
+            schemes: IdSchemes::new(pilothouse_api_redis_enterprise::ID_SCHEMES.to_vec()),
+            settings: settings(configuration, data_dir)?,
+        };
+        let control = Control::new(parts).await?;
+        let gateway = gateway::start(&control, data_dir).await?;
+        late.arrive(&gateway);
+        control.start().await?;
+        Ok(Self {
+            control,
+            runtime,
+            gateway,
+            store,
+        })
+    }
+
+    async fn stop(self) {
+        self.control.stop(STEPS_WITHIN).await;
+        self.gateway.shutdown().await;
+        self.runtime.shutdown().await;
+        if let Err(error) = self.store.close().await {
+            tracing::error!(%error, "the store was not closed in order; it is complete up to the last answer");
+        }
+    }
+}
+
+fn settings(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result<ControlSettings> {
+    let (ports, health) = (configuration.endpoints.port_range, configuration.health);
+    let scratch_dir = data_dir.layout().root.join("scratch");
+    data_dir.make_private_room(&scratch_dir)?;
+    Ok(ControlSettings {
+        advertise_address: configuration.server.advertise_address,
+        port_range: ports.first..=ports.last,
+        server_address: wiring::SERVER_ADDRESS,
+        single_host_replicas: configuration.placement.single_host_replicas,
+        probe_interval: health.probe_interval,
+        probe_deadline: health.probe_deadline,
+        missed_probes: health.missed_probes,
+        busy_timeout: health.busy_timeout,
+        drain_timeout: DRAIN_TIMEOUT,
+        scratch_dir,
+        policy: Policy::default(),
+        concurrent_passes: CONCURRENT_PASSES,
+    })
+}
+
+/// Everything that answers.
+struct Listeners {
+    redis_enterprise: redis_enterprise::Listening,
+    /// The shown name and address of each, for the line `pilothouse ready`.
+    shown: Vec<String>,
+    /// Told to tasks at the end.
+    stop: CancellationToken,
+    /// Background work of dialects and the local socket.
+    tasks: JoinSet<()>,
+}
+
+impl Listeners {
+    async fn open(
+        configuration: &Configuration,
+        data_dir: &DataDir,
+        core: &Core,
+        admin: Secret,
+    ) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let redis_enterprise =
+            redis_enterprise::listen(configuration, &core.control, &core.store, admin, &mut tasks, &stop).await?;
+        let socket = &data_dir.layout().control_socket;
+        let local =
+            pilothouse_api_local::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
+        tasks.spawn(pilothouse_api_local::serve(local, core.control.clone(), stop.clone()));
+        let mut shown = redis_enterprise.shown();
+        shown.push(format!("local={}", socket.display()));
+        Ok(Self {
+            redis_enterprise,
+            shown,
+            stop,
+            tasks,
+        })
+    }
+
+    fn ready_line(&self) -> String {
+        format!("pilothouse ready {}", self.shown.join(" "))
+    }
+
+    async fn close(mut self) {
+        self.stop.cancel();
+        self.redis_enterprise.shut_down(REQUESTS_WITHIN).await;
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(REQUESTS_WITHIN, ended).await.is_err() {
+            tracing::warn!("background work of a dialect did not end in time");
+        }
+    }
+}
+
+/// The address that a listener could not take, in words that lead to the key.
+fn cannot_listen(key: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!(
+        "cannot listen at {address} (listen.{key}); end what listens there, or set it to another address or \"off\""
+    ))
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
