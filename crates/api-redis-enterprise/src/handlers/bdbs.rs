@@ -65,13 +65,17 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
 pub(crate) async fn update(app: App, call: Call) -> Answer {
     check_state_id(&app, &call)?;
     let view = find(&app, &call)?;
-    let accepted = update_from(&app, &call, &view, &call.body()?).await?;
-    let document = document_of(&app, view.database.id);
-    Ok(Presenter::new(&app, &call.principal).accepted(&accepted.0, &accepted.1.unwrap_or(document)))
+    let (accepted, document) = update_from(&app, &call, &view, &call.body()?).await?;
+    Ok(Presenter::new(&app, &call.principal).accepted(&accepted, &document))
 }
 
 /// Updates a database as a body says; gives what came of it and the document as it now is.
-async fn update_from(app: &App, call: &Call, view: &DatabaseView, body: &JsonObject) -> Result<(Accepted, Option<JsonObject>), Failure> {
+pub(crate) async fn update_from(
+    app: &App,
+    call: &Call,
+    view: &DatabaseView,
+    body: &JsonObject,
+) -> Result<(Accepted, JsonObject), Failure> {
     let database = &view.database;
     let uid = app.uid(Subject::Database(database.id));
     let document = document_of(app, database.id);
@@ -87,7 +91,7 @@ async fn update_from(app: &App, call: &Call, view: &DatabaseView, body: &JsonObj
     };
     let accepted = app.control().update_database(&call.caller, database.id, command, options(call)).await;
     let accepted = accepted.map_err(|error| refused(error, false))?;
-    Ok((accepted, Some(draft.document)))
+    Ok((accepted, draft.document))
 }
 
 /// An update and an action in one request. The action comes last, when the change was carried out.
@@ -103,7 +107,7 @@ pub(crate) async fn update_with_action(app: App, call: Call) -> Answer {
     let mut document = document_of(&app, view.database.id);
     if !body.is_empty() {
         let (accepted, changed) = update_from(&app, &call, &view, &body).await?;
-        document = changed.unwrap_or(document);
+        document = changed;
         if let Some(operation) = &accepted.operation {
             app.control().wait_operation(operation.id, EFFECT_TIMEOUT).await;
         }
@@ -249,7 +253,7 @@ impl<'a> Presenter<'a> {
     }
 
     /// The answer to a command: the object with the operation that it led to.
-    fn accepted(&self, accepted: &Accepted, document: &JsonObject) -> Response {
+    pub(crate) fn accepted(&self, accepted: &Accepted, document: &JsonObject) -> Response {
         let mut view = accepted.database.clone();
         if let Some(operation) = &accepted.operation {
             view.operation = Some(Arc::new(operation.clone()));

@@ -1,5 +1,6 @@
 //! What travels: field names, order and types of the product, nothing else.
 
+pub(crate) mod action;
 pub(crate) mod bdb;
 pub(crate) mod bootstrap;
 pub(crate) mod certificates;
@@ -7,3 +8,4 @@ pub(crate) mod cluster;
 pub(crate) mod policy;
 pub(crate) mod role;
 pub(crate) mod user;
+pub(crate) mod node;

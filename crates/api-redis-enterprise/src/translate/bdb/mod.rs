@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::error::Failure;
 
-pub(crate) use apply::{create, update};
+pub(crate) use apply::{IMPORT_SOURCES, create, update};
 pub(crate) use location::{Purpose, locations, parse as location};
 pub(crate) use show::{Shown, failure_reason, show};
 pub(crate) use version::{installed_of_series, wire_versions};
