@@ -124,15 +124,18 @@ fn need(
 ) -> Need {
     let synced = shard.lineage.synced.contains(&server.id);
     if seen.is_dead() {
+        // Recorded at once, and before it starts: it comes up with whatever its files hold, and must sync before it counts again.
+        if synced {
+            return Need::Step(Step::MarkUnsynced(server.id));
+        }
         return match start(input, server).pop() {
-            // Recorded before it starts: it comes up with whatever its files hold, and must sync before it counts again.
-            Some(_) if synced => Need::Step(Step::MarkUnsynced(server.id)),
             Some(step) => Need::Step(step),
             None => Need::Patience("waits before it is started again"),
         };
     }
     if seen.verdict == Verdict::Hung {
-        return Need::Step(Step::Clear(server.id, "the replica does not answer"));
+        let clear = Step::Clear(server.id, "the replica does not answer");
+        return Need::Step(if synced { Step::MarkUnsynced(server.id) } else { clear });
     }
     if outdated(server, seen) {
         return Need::Step(if synced {

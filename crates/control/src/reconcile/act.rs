@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{EngineError, ErrorClass, Fence, Peer, ServerDirectory, ServerSettings, SyncSource};
-use pilothouse_model::{Database, Lineage, Operation, OperationResult, Persistence, Server, ServerId, Severity};
+use pilothouse_model::{
+    Database, Lineage, Operation, OperationResult, Persistence, Server, ServerId, Severity, Subject,
+};
 use pilothouse_planner::{Access, Step};
 use pilothouse_runtime::{LaunchRequest, Limits, RuntimeError};
 use pilothouse_store::Urgency;
@@ -363,24 +365,23 @@ impl Control {
 
     async fn remove_server(&self, record: &Record, server: ServerId) -> Result<(), StepError> {
         self.erase_server(server).await?;
-        self.amend(record.id, Urgency::Normal, move |database| {
+        let (id, now) = (record.id, self.now());
+        self.transact(Urgency::Normal, move |transaction| {
+            let Some(row) = transaction.view().get::<Database>(&id) else {
+                return Ok(());
+            };
+            let mut database = row.record.clone();
             for shard in &mut database.layout.shards {
                 shard.servers.retain(|other| other.id != server || !other.leaving);
                 shard.lineage.synced.retain(|other| *other != server);
             }
             let message = format!("server {server} of {} was removed", database.name);
-            Ok(Some(about_server(
-                database,
-                server,
-                "server-removed",
-                Severity::Info,
-                message,
-            )))
-        })
-        .await?;
-        let subject = pilothouse_model::Subject::Server(server);
-        self.transact(Urgency::Normal, move |transaction| {
-            transaction.release_wire_ids(&subject);
+            transaction.append_event(
+                now,
+                about_server(&database, server, "server-removed", Severity::Info, message),
+            );
+            transaction.release_wire_ids(&Subject::Server(server));
+            transaction.put(database);
             Ok(())
         })
         .await?;

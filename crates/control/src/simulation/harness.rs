@@ -281,7 +281,8 @@ impl Harness {
                 return;
             }
         }
-        panic!("{id} does not settle: {:#?}", self.record(id));
+        let record = self.record(id);
+        panic!("{id} does not settle: {:?} {:?}", record.conditions, record.layout);
     }
 
     fn serves(&self, id: DatabaseId) -> bool {
@@ -300,6 +301,18 @@ impl Harness {
         self.world.stop(server);
         // The probes would need seconds to say so.
         self.control().0.memories.of(server).lock().verdict = Verdict::Hung;
+    }
+
+    /// Faults that last come to an end.
+    pub(super) fn calm(&mut self, id: DatabaseId) {
+        self.world.resume_all();
+        for server in self.record(id).layout.servers() {
+            let memory = self.control().0.memories.of(server.id);
+            let mut known = memory.lock();
+            if known.verdict == Verdict::Hung {
+                known.verdict = Verdict::Unknown;
+            }
+        }
     }
 
     fn tell_exits(&mut self) {

@@ -19,6 +19,11 @@ fn seeds() -> Vec<u64> {
 }
 
 fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    // `RUST_LOG=debug` shows what was decided on the way to a failure.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_test_writer()
+        .try_init();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -168,6 +173,7 @@ fn a_hung_primary_with_a_replica_is_killed_before_the_replica_takes_over() {
 #[test]
 fn one_fault_at_a_time_loses_no_write_that_a_replica_had() {
     for seed in seeds() {
+        println!("seed {seed}");
         in_runtime(random::single_faults(seed));
     }
 }
@@ -175,6 +181,7 @@ fn one_fault_at_a_time_loses_no_write_that_a_replica_had() {
 #[test]
 fn whatever_happens_there_are_never_two_primaries_and_the_end_is_reached() {
     for seed in seeds() {
+        println!("seed {seed}");
         in_runtime(random::chaos(seed));
     }
 }

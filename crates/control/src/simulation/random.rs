@@ -21,7 +21,9 @@ pub(super) async fn single_faults(seed: u64) {
             harness.world.write(id);
         }
         let (primary, replica) = harness.servers(id);
-        match random.random_range(0..7) {
+        let fault = random.random_range(0..7);
+        tracing::info!(seed, round, fault, %primary, %replica, "a fault");
+        match fault {
             0 => harness.world.kill(primary),
             1 => harness.world.kill(replica),
             2 => harness.hang(primary),
@@ -95,6 +97,7 @@ pub(super) async fn chaos(seed: u64) {
     }
     for id in databases {
         // Losing every copy of persisted data is not healed by itself, and must not be.
+        harness.calm(id);
         harness.passes(id, 50).await;
         let record = harness.record(id);
         if !record.needs_recovery && record.creation_error.is_none() {

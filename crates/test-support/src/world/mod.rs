@@ -153,6 +153,14 @@ impl World {
         }
     }
 
+    /// SIGCONT to every process.
+    pub fn resume_all(&self) {
+        for process in self.lock().servers.values_mut().filter_map(|server| server.process.as_mut()) {
+            process.stopped = false;
+            process.stalled = false;
+        }
+    }
+
     /// The data files of the server are lost.
     pub fn lose_disk(&self, server: ServerId) {
         if let Some(server) = self.lock().servers.get_mut(&server) {
