@@ -134,6 +134,8 @@ impl Rule {
                     rule.selectors.clear();
                     continue;
                 }
+                // What holds anyway. The server takes the word only outside selectors.
+                (None, None) if word.eq_ignore_ascii_case("sanitize-payload") => continue,
                 (None, None) => {
                     rule.root.add(word)?;
                     continue;
@@ -189,7 +191,7 @@ impl Words {
         match lower.as_str() {
             "on" | "off" | "nopass" | "resetpass" | "reset" => return Err(RuleError::Login(owned())),
             "skip-sanitize-payload" => return Err(RuleError::Protection(owned())),
-            "sanitize-payload" | "allcommands" | "nocommands" => {}
+            "allcommands" | "nocommands" => {}
             "allkeys" | "~*" => self.all_keys = true,
             "resetkeys" => self.all_keys = false,
             "allchannels" | "&*" => (self.all_channels, self.names_channels) = (true, true),
@@ -332,6 +334,7 @@ mod tests {
         check("((+get))", Word, "(+get)");
         check("(+get (+set))", Word, "(+set)");
         check("(clearselectors)", Word, "clearselectors");
+        check("(sanitize-payload)", Word, "sanitize-payload");
         check("+get user other on nopass", Word, "user");
         assert_eq!(Rule::parse("(+get"), Err(OpenSelector));
         assert_eq!(Rule::parse("("), Err(OpenSelector));

@@ -8,7 +8,7 @@ use pilothouse_engine::{Engine as _, EngineError, ManagementAccess, Peer, Sessio
 use pilothouse_engine_redis::RedisEngine;
 use pilothouse_model::{Liveness, Secret};
 
-use crate::runner::settings;
+use crate::runner::{settings, soon};
 
 /// Accepts one connection, answers the login, then answers whatever comes with `bytes`, and closes when `close` says so.
 async fn lying_server(bytes: Vec<u8>, close: bool) -> (tempfile::TempDir, Box<dyn Session>) {
@@ -30,7 +30,7 @@ async fn lying_server(bytes: Vec<u8>, close: bool) -> (tempfile::TempDir, Box<dy
         socket,
         secret: Secret::new("s"),
     };
-    let session = RedisEngine::redis().connect(&access, deadline()).await.unwrap();
+    let session = RedisEngine::redis().connect(&access, soon()).await.unwrap();
     (directory, session)
 }
 

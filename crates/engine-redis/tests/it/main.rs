@@ -2,6 +2,12 @@
 //!
 //! Runs on `redis-server`, and on `valkey-server` where it is installed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail the test, and say what they skip"
+)]
+
 mod acl;
 mod hostile;
 mod live;

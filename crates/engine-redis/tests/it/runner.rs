@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{
@@ -291,10 +292,20 @@ pub(crate) fn settings() -> ServerSettings {
     }
 }
 
+/// Two ports that nobody listens on, given out once per process, below those that the system gives to connections.
 fn free_ports() -> [u16; 2] {
-    // Both are held until both are known.
-    let listeners = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [(), ()].map(|()| {
+        loop {
+            let number = std::process::id()
+                .wrapping_mul(97)
+                .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = u16::try_from(20_000 + number % 12_000).expect("below 32,000");
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 /// An enabled login with one password.
