@@ -99,7 +99,7 @@ pub(crate) static DIRECTIVES: &[Directive] = &[
     live("slowlog-max-len", Kind::Integer(0, 100_000), "128"),
     live("stream-node-max-bytes", Kind::Memory(0, GIB), "4096"),
     live("stream-node-max-entries", Kind::Integer(0, 1_000_000), "100"),
-    live("tcp-keepalive", Kind::Integer(0, 86_400), "60"),
+    live("tcp-keepalive", Kind::Integer(0, 86_400), "300"),
     live("timeout", Kind::Integer(0, 31_536_000), "0"),
     live("tracking-table-max-keys", Kind::Integer(0, 1_000_000_000), "1000000"),
     live("zset-max-listpack-entries", Kind::Integer(0, 1_000_000), "128"),

@@ -31,6 +31,11 @@ async fn a_server_starts_closed_and_is_opened_once() {
             "nothing differs in a new session"
         );
         assert!(!session.observe(soon()).await.unwrap().fenced);
+        let calls = session.load(soon()).await.unwrap().calls;
+        assert!(
+            !calls.contains_key("config|set"),
+            "the file says all that a running server is compared with"
+        );
         let mut client = server.client("", "secret").unwrap();
         assert_eq!(run(&mut client, &["SET", "k", "v"]), Ok("OK".into()));
         assert!(server.client("", "wrong").is_err());
