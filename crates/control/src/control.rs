@@ -228,7 +228,7 @@ impl Control {
             .store
             .view()
             .all::<Host>()
-            .map(|host| Arc::new((***host).clone()))
+            .map(|host| Arc::clone(&host.record))
             .collect()
     }
 

@@ -22,7 +22,7 @@ impl Control {
         self.store()
             .view()
             .get::<Document>(&key)
-            .map(|document| Arc::new((***document).clone()))
+            .map(|document| Arc::clone(&document.record))
     }
 
     /// Writes a document of the caller's dialect.

@@ -31,7 +31,7 @@ impl Control {
                 (TenantScope::Only(tenants), Some(tenant)) => tenants.contains(&tenant),
                 (TenantScope::Only(_), None) => false,
             })
-            .map(|event| Arc::new(event.record.clone()))
+            .map(|event| Arc::clone(&event.record))
             .collect()
     }
 

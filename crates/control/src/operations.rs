@@ -19,7 +19,7 @@ impl Control {
     pub fn operation(&self, caller: &Caller, id: OperationId) -> Option<Arc<Operation>> {
         let view = self.store().view();
         let operation = view.get::<Operation>(&id)?;
-        within(caller, operation).then(|| Arc::new((***operation).clone()))
+        within(caller, operation).then(|| Arc::clone(&operation.record))
     }
 
     /// Operations within the caller's reach, newest first, at most 1,000.
@@ -28,7 +28,7 @@ impl Control {
         let mut found: Vec<Arc<Operation>> = view
             .all::<Operation>()
             .filter(|operation| within(caller, operation))
-            .map(|operation| Arc::new((***operation).clone()))
+            .map(|operation| Arc::clone(&operation.record))
             .collect();
         found.reverse();
         found.truncate(LISTED_MAX);
@@ -49,7 +49,7 @@ impl Control {
             self.store()
                 .view()
                 .get::<Operation>(&id)
-                .map(|operation| Arc::new((***operation).clone()))
+                .map(|operation| Arc::clone(&operation.record))
         };
         let finished = async {
             loop {
@@ -110,7 +110,7 @@ pub(crate) fn finish(transaction: &mut Transaction<'_>, id: OperationId, result:
     let Some(operation) = transaction
         .view()
         .get::<Operation>(&id)
-        .map(|operation| (***operation).clone())
+        .map(|operation| operation.record.as_ref().clone())
     else {
         return;
     };

@@ -238,7 +238,7 @@ impl Rows for OpenRows<'_> {
             .map(|row| {
                 let (key, value) = row.map_err(redb_error)?;
                 let stored = crate::record::decode::<Value>(key.value(), value.value())?;
-                Ok((RowKey::from_bytes(key.value()), stored.record))
+                Ok((RowKey::from_bytes(key.value()), stored.record.as_ref().clone()))
             })
             .collect()
     }

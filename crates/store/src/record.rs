@@ -88,8 +88,8 @@ impl Table {
 pub struct Stored<R> {
     /// The transaction that wrote it last.
     pub revision: Revision,
-    /// The record.
-    pub record: R,
+    /// The record, shared: handing it out costs no copy.
+    pub record: Arc<R>,
 }
 
 impl<R> Deref for Stored<R> {
@@ -232,6 +232,7 @@ pub(crate) fn decode<C: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<St
     let revision = revision_of(key, bytes)?;
     let record = serde_json::from_slice(&bytes[8..])
         .map_err(|error| StoreError::Damaged(format!("row {:?} cannot be read: {error}", RowKey::from_bytes(key))))?;
+    let record = Arc::new(record);
     Ok(Stored { revision, record })
 }
 

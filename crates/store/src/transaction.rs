@@ -56,7 +56,7 @@ impl Transaction<'_> {
         self.write(R::TABLE, RowKey::of::<R>(&id), old, &record);
         let stored = Arc::new(Stored {
             revision: self.view.revision,
-            record,
+            record: Arc::new(record),
         });
         R::shelf_mut(&mut self.view.nouns).insert(stored);
     }
@@ -136,7 +136,7 @@ impl Transaction<'_> {
         self.write(Table::Event, Events::key(place), None, &event);
         let stored = Arc::new(Stored {
             revision: self.view.revision,
-            record: event,
+            record: Arc::new(event),
         });
         self.view.events.insert(place, stored);
         id

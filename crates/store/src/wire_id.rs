@@ -3,6 +3,8 @@
 //! In a scheme a subject has at most one id and an id belongs to at most one subject. Numbers come from a counter that is stored as a
 //! high-water mark with the row that it gave out, so a number is never given out twice, whatever was deleted or crashed in between.
 
+use std::sync::Arc;
+
 use std::fmt;
 
 use imbl::OrdMap;
@@ -125,13 +127,16 @@ impl Scheme {
 
     /// The counter after a number was seen; `None` when it stays as it is.
     pub(crate) fn counter_after(&self, number: u64) -> Option<u64> {
-        let next = self.counter.as_ref().map_or(0, |counter| counter.record);
+        let next = self.counter.as_ref().map_or(0, |counter| *counter.record);
         (number <= COUNTED_MAX && number >= next).then(|| number + 1)
     }
 
     /// The next free number, at least `first`. A number that somebody assigned by hand without raising the counter is skipped.
     pub(crate) fn next_number(&self, first: u64) -> u64 {
-        let mut number = self.counter.as_ref().map_or(first, |counter| counter.record.max(first));
+        let mut number = self
+            .counter
+            .as_ref()
+            .map_or(first, |counter| (*counter.record).max(first));
         while self.by_id.contains_key(&WireId::Number(number)) {
             number += 1;
         }
@@ -163,10 +168,10 @@ impl WireIds {
         let scheme = self.schemes.entry(row.scheme.clone()).or_default();
         let stored = Stored {
             revision,
-            record: row.id.clone(),
+            record: Arc::new(row.id.clone()),
         };
         if let Some(old) = scheme.by_subject.insert(row.subject, stored) {
-            scheme.by_id.remove(&old.record);
+            scheme.by_id.remove(&*old.record);
         }
         scheme.by_id.insert(row.id.clone(), row.subject);
     }
@@ -174,7 +179,7 @@ impl WireIds {
     pub(crate) fn remove(&mut self, scheme: &str, subject: &Subject) -> Option<Stored<WireId>> {
         let scheme = self.schemes.get_mut(scheme)?;
         let old = scheme.by_subject.remove(subject)?;
-        scheme.by_id.remove(&old.record);
+        scheme.by_id.remove(&*old.record);
         Some(old)
     }
 
@@ -182,7 +187,7 @@ impl WireIds {
         let scheme = self.schemes.entry(row.scheme.clone()).or_default();
         scheme.counter = Some(Stored {
             revision,
-            record: row.next,
+            record: Arc::new(row.next),
         });
     }
 }
@@ -191,7 +196,7 @@ impl View {
     /// The id of a subject in a scheme.
     pub fn wire_id(&self, scheme: &str, subject: &Subject) -> Option<WireId> {
         let scheme = self.wire_ids.scheme(scheme)?;
-        scheme.id_of(subject).map(|stored| stored.record.clone())
+        scheme.id_of(subject).map(|stored| stored.record.as_ref().clone())
     }
 
     /// The number of a subject in a scheme that gives out numbers.

@@ -194,7 +194,7 @@ impl Control {
                 .view()
                 .get::<Database>(&id)
                 .ok_or(ControlError::not_found(Noun::Database))?;
-            let mut database: Database = (***found).clone();
+            let mut database: Database = found.record.as_ref().clone();
             let runs = database.transfer(kind).is_some_and(|transfer| {
                 matches!(transfer.status.phase, TransferPhase::Waiting | TransferPhase::Running)
             });
@@ -320,7 +320,7 @@ impl Control {
                         .view()
                         .get::<Database>(&id)
                         .ok_or(ControlError::not_found(Noun::Database))?;
-                    (***found).clone()
+                    found.record.as_ref().clone()
                 } else {
                     let generation = transaction
                         .view()

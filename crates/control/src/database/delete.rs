@@ -41,7 +41,7 @@ impl Control {
                 .view()
                 .get::<Database>(&id)
                 .ok_or(ControlError::not_found(Noun::Database))?;
-            let mut database: Database = (***found).clone();
+            let mut database: Database = found.record.as_ref().clone();
             if database.deleted_at.is_some() {
                 return Err(ControlError::Busy {
                     operation: database.operation,

@@ -112,7 +112,7 @@ impl Control {
         let operation = database
             .operation
             .and_then(|id| view.get::<Operation>(&id))
-            .map(|operation| Arc::new(operation.record.clone()));
+            .map(|operation| Arc::clone(&operation.record));
         let servers = database
             .layout
             .servers()

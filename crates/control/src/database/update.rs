@@ -186,5 +186,5 @@ pub(crate) fn changeable(
     if database.generation != expected_generation {
         return Err(ControlError::Busy { operation: None });
     }
-    Ok((***database).clone())
+    Ok(database.record.as_ref().clone())
 }

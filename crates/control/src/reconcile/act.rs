@@ -370,7 +370,7 @@ impl Control {
             let Some(row) = transaction.view().get::<Database>(&id) else {
                 return Ok(());
             };
-            let mut database = row.record.clone();
+            let mut database = row.record.as_ref().clone();
             for shard in &mut database.layout.shards {
                 shard.servers.retain(|other| other.id != server || !other.leaving);
                 shard.lineage.synced.retain(|other| *other != server);

@@ -87,7 +87,7 @@ impl Control {
             let Some(row) = transaction.view().get::<Database>(&id) else {
                 return Ok(());
             };
-            let database = row.record.clone();
+            let database = row.record.as_ref().clone();
             let mut subjects = vec![Subject::Database(id)];
             subjects.extend(database.layout.servers().map(|server| Subject::Server(server.id)));
             for subject in &subjects {
@@ -128,7 +128,7 @@ impl Control {
             let Some(row) = transaction.view().get::<Database>(&id) else {
                 return Ok(());
             };
-            let mut database: Database = row.record.clone();
+            let mut database: Database = row.record.as_ref().clone();
             if database.deleted_at.is_some() {
                 return Ok(());
             }

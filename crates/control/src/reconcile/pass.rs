@@ -42,7 +42,7 @@ fn load(control: &Control, id: DatabaseId) -> Option<(Record, Option<Arc<Operati
     let operation = record.operation.and_then(|operation| view.get::<Operation>(&operation));
     let operation = operation
         .filter(|operation| !operation.is_final())
-        .map(|operation| Arc::new((***operation).clone()));
+        .map(|operation| Arc::clone(&operation.record));
     Some((record, operation))
 }
 

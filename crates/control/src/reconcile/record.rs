@@ -14,7 +14,7 @@ use crate::{Control, ControlError, events, fault, operations};
 impl Control {
     /// The record that a row holds.
     pub(crate) fn record_of(&self, row: &Arc<Stored<Database>>) -> Record {
-        Arc::new(row.record.clone())
+        Arc::clone(&row.record)
     }
 
     /// Changes the record of a database in a commit of its own. `change` returns whether anything changed, and what to tell of it.
@@ -32,7 +32,7 @@ impl Control {
                 *slot = Err(StepError::Outdated);
                 return Ok(());
             };
-            let mut database = row.record.clone();
+            let mut database = row.record.as_ref().clone();
             match change(&mut database) {
                 Ok(event) => {
                     if let Some(event) = event {
@@ -62,7 +62,7 @@ impl Control {
             if let Some(row) = transaction.view().get::<Operation>(&id)
                 && !row.is_final()
             {
-                let mut operation = row.record.clone();
+                let mut operation = row.record.as_ref().clone();
                 operation.progress = operation.progress.saturating_add(10).min(90);
                 operation.step = step;
                 operation.changed_at = now;
@@ -99,7 +99,7 @@ impl Control {
             let Some(row) = transaction.view().get::<Database>(&id) else {
                 return Ok(());
             };
-            let mut database = row.record.clone();
+            let mut database = row.record.as_ref().clone();
             if database.deleted_at != planned.deleted_at || database.generation != planned.generation {
                 return Ok(());
             }
@@ -192,7 +192,7 @@ impl Control {
             if let Some(row) = transaction.view().get::<Database>(&database)
                 && row.operation == Some(operation)
             {
-                let mut database = row.record.clone();
+                let mut database = row.record.as_ref().clone();
                 database.operation = None;
                 transaction.put(database);
             }

@@ -88,7 +88,10 @@ fn step() -> impl Strategy<Value = Step> {
 fn pick<R: Record>(tx: &Transaction<'_>, which: u8) -> Option<R> {
     let count = tx.view().count::<R>();
     let at = usize::from(which) % count.max(1);
-    tx.view().all::<R>().nth(at).map(|stored| stored.record.clone())
+    tx.view()
+        .all::<R>()
+        .nth(at)
+        .map(|stored| stored.record.as_ref().clone())
 }
 
 fn role(n: u8) -> RoleId {

@@ -233,7 +233,7 @@ fn ids<'a>(found: impl Iterator<Item = &'a std::sync::Arc<pilothouse_store::Stor
 }
 
 fn check_databases(view: &View) {
-    let all: Vec<&Database> = view.all::<Database>().map(|stored| &stored.record).collect();
+    let all: Vec<&Database> = view.all::<Database>().map(|stored| &*stored.record).collect();
     assert_eq!(view.count::<Database>(), all.len());
     let matching = |wanted: &dyn Fn(&Database) -> bool| -> Vec<DatabaseId> {
         all.iter()
@@ -279,7 +279,7 @@ fn check_databases(view: &View) {
 }
 
 fn check_operations(view: &View) {
-    let all: Vec<&Operation> = view.all::<Operation>().map(|stored| &stored.record).collect();
+    let all: Vec<&Operation> = view.all::<Operation>().map(|stored| &*stored.record).collect();
     let matching = |wanted: &dyn Fn(&Operation) -> bool| -> Vec<OperationId> {
         all.iter()
             .filter(|operation| wanted(operation))
@@ -300,7 +300,7 @@ fn check_operations(view: &View) {
 }
 
 fn check_users_and_documents(view: &View) {
-    let users: Vec<&User> = view.all::<User>().map(|stored| &stored.record).collect();
+    let users: Vec<&User> = view.all::<User>().map(|stored| &*stored.record).collect();
     for login in users
         .iter()
         .flat_map(|user| [user.email.to_uppercase(), user.name.clone()])

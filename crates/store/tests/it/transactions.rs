@@ -39,7 +39,7 @@ async fn what_was_answered_is_in_the_view_and_in_the_file() {
     .await
     .unwrap();
     let view = store.view();
-    assert_eq!(view.get::<Database>(&id).map(|stored| &stored.record), Some(&made));
+    assert_eq!(view.get::<Database>(&id).map(|stored| &*stored.record), Some(&made));
     assert_eq!(
         (before.count::<Database>(), view.count::<Database>()),
         (0, 1),
