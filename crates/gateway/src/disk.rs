@@ -3,14 +3,24 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pilothouse_gateway_protocol::Route;
 use serde::{Deserialize, Serialize};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
 
 /// The version of this file's format.
 const FORMAT_VERSION: u32 = 1;
+
+/// How long changes gather before the copy is written: long enough that a failover waits for no disk, short enough that a copy is
+/// hardly ever old.
+const GATHERING: Duration = Duration::from_millis(20);
+
+/// The pause after a copy that could not be written.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DiskCopy {
@@ -80,6 +90,80 @@ impl DiskCopy {
         std::fs::rename(&new, path)?;
         let directory = path.parent().unwrap_or(Path::new("."));
         File::open(directory)?.sync_all()
+    }
+}
+
+/// Decides when a copy is written: off the path of answers, at most one at a time.
+#[derive(Debug)]
+pub(crate) struct Saver {
+    path: PathBuf,
+    data_dir_id: Arc<str>,
+    due: Option<Instant>,
+    writing: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Saver {
+    pub(crate) fn new(path: PathBuf, data_dir_id: Arc<str>) -> Self {
+        Self {
+            path,
+            data_dir_id,
+            due: None,
+            writing: None,
+        }
+    }
+
+    /// Asks for a copy of what the table is by then.
+    pub(crate) fn ask(&mut self) {
+        self.due.get_or_insert_with(|| Instant::now() + GATHERING);
+    }
+
+    /// Whether a copy was asked for and not begun.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Waits until a copy is to be written and none is being written. Cancel-safe.
+    pub(crate) async fn turn(&mut self) {
+        loop {
+            if let Some(writing) = &mut self.writing {
+                let result = writing.await;
+                self.writing = None;
+                self.note(result);
+            }
+            match self.due {
+                Some(due) => {
+                    sleep_until(due).await;
+                    return;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Writes `routes`, in the background. Must follow [`turn`](Self::turn) or [`finish`](Self::finish).
+    pub(crate) fn start(&mut self, routes: Vec<Arc<Route>>) {
+        self.due = None;
+        let copy = DiskCopy::new(self.data_dir_id.to_string(), routes);
+        let path = self.path.clone();
+        self.writing = Some(spawn_blocking(move || copy.save(&path)));
+    }
+
+    /// Waits for a copy that is being written.
+    pub(crate) async fn finish(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let result = writing.await;
+            self.note(result);
+        }
+    }
+
+    fn note(&mut self, result: Result<io::Result<()>, JoinError>) {
+        let error = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) => io::Error::other(error),
+        };
+        tracing::warn!(path = %self.path.display(), %error, "the disk copy of the table is not written; trying again");
+        self.due = Some(Instant::now() + RETRY_DELAY);
     }
 }
 

@@ -33,8 +33,8 @@ const STEP_PATIENCE: Duration = Duration::from_secs(2);
 /// What changes hands.
 #[derive(Debug)]
 pub(crate) struct Estate {
-    /// A copy of the lock's descriptor: the lock is held until the last copy is closed.
-    pub(crate) lock: OwnedFd,
+    /// A copy of the lock's descriptor: the lock is held until the last copy is closed. `None` once the new holder has it.
+    pub(crate) lock: Option<OwnedFd>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) loads: Vec<EndpointLoad>,
     pub(crate) listeners: Vec<(DatabaseId, TcpListener)>,

@@ -1,28 +1,18 @@
 //! The gateway as a program of its own, for its tests and benches. What users run is `pilothouse gateway`, which does the same.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pilothouse_gateway::{GatewayOptions, run};
 
+const USAGE: &str =
+    "usage: pilothouse-gateway --data-dir DIR [--take-over] [--hold MILLISECONDS] [--held-connections COUNT]";
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let mut arguments = std::env::args_os().skip(1);
-    let mut data_dir = None;
-    let mut take_over = false;
-    while let Some(argument) = arguments.next() {
-        match argument.to_str() {
-            Some("--data-dir") => data_dir = arguments.next(),
-            Some("--take-over") => take_over = true,
-            _ => data_dir = None,
-        }
-    }
-    let Some(data_dir) = data_dir else {
-        tracing::error!("usage: pilothouse-gateway --data-dir DIR [--take-over]");
+    let Some(options) = options(std::env::args().skip(1)) else {
+        tracing::error!("{USAGE}");
         return ExitCode::from(2);
-    };
-    let options = GatewayOptions {
-        take_over,
-        ..GatewayOptions::new(data_dir)
     };
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,4 +21,18 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Option<GatewayOptions> {
+    let (first, data_dir) = (arguments.next()?, arguments.next()?);
+    let mut options = (first == "--data-dir").then(|| GatewayOptions::new(data_dir))?;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--take-over" => options.take_over = true,
+            "--hold" => options.hold = Duration::from_millis(arguments.next()?.parse().ok()?),
+            "--held-connections" => options.held_connections = arguments.next()?.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use pilothouse_gateway_protocol::{Change, FromGateway, Route, ToGateway};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::{self, Event, Session, SessionId};
-use crate::disk::DiskCopy;
+use crate::disk::{DiskCopy, Saver};
 use crate::entrance::HoldLimits;
 use crate::handover::{self, Estate};
 use crate::lock::Lock;
@@ -26,11 +26,7 @@ use crate::table::Table;
 use crate::workers::Workers;
 use crate::{GatewayOptions, GatewayRunError};
 
-/// How long changes gather before the disk copy is written: long enough that a failover waits for no disk, short enough that a copy
-/// is hardly ever old.
-const SAVE_DELAY: Duration = Duration::from_millis(20);
-
-/// The pause after a disk copy that could not be written, and between attempts to bind a taken port.
+/// The pause between attempts to bind a port that somebody else has.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Messages of the control plane that may wait; more wait in its socket.
@@ -50,7 +46,6 @@ pub fn run(options: GatewayOptions) -> Result<(), GatewayRunError> {
 
 struct Service {
     options: GatewayOptions,
-    data_dir_id: Arc<str>,
     lock: Lock,
     workers: Arc<Workers>,
     table: Table,
@@ -60,7 +55,7 @@ struct Service {
     /// Owns the tasks at the two sockets.
     sockets: JoinSet<()>,
     session: Option<Steering>,
-    disk: Disk,
+    disk: Saver,
     /// When to try again to bind what could not be bound; `None` when everything is.
     rebind_at: Option<Instant>,
 }
@@ -81,13 +76,6 @@ struct Stop {
     interrupt: Signal,
 }
 
-/// The disk copy's state: at most one writing at a time, in the background.
-struct Disk {
-    path: PathBuf,
-    due: Option<Instant>,
-    writing: Option<JoinHandle<io::Result<()>>>,
-}
-
 impl Service {
     async fn start(options: GatewayOptions) -> Result<Self, GatewayRunError> {
         let paths = &options.paths;
@@ -95,21 +83,9 @@ impl Service {
         let stop = Stop::listen().map_err(GatewayRunError::io("watch signals for", &paths.directory))?;
         let data_dir_id = read_id(&paths.id)?;
         make_directory(&paths.directory)?;
-        let estate = match options.take_over {
-            true => handover::take(&paths.handover, &data_dir_id)?,
-            false => None,
-        };
-        let (lock, estate) = match estate {
-            Some(estate) => {
-                let lock = estate
-                    .lock
-                    .try_clone()
-                    .map_err(GatewayRunError::io("keep", &paths.lock))?;
-                (Lock::inherited(lock, &paths.lock)?, Some(estate))
-            }
-            None => (Lock::take(&paths.lock)?, None),
-        };
+        // Before anything that opens descriptors, or receives those of a predecessor.
         raise_descriptor_limit();
+        let (lock, estate) = succeed(&options, &data_dir_id)?;
 
         let hold = HoldLimits {
             duration: options.hold,
@@ -118,10 +94,11 @@ impl Service {
         let start_failed = GatewayRunError::io("start threads for", &paths.directory);
         let workers = Workers::start(options.threads).map_err(start_failed)?;
         let mut table = Table::new(hold, Arc::clone(&workers));
-        // A predecessor may not have written its last changes.
-        let due = estate.as_ref().map(|_| Instant::now());
+        let mut disk = Saver::new(paths.table.clone(), Arc::clone(&data_dir_id));
         match estate {
             Some(estate) => {
+                // It may not have written its last changes.
+                disk.ask();
                 table.inherit(estate.routes, estate.loads);
                 table.resume(estate.listeners, estate.connections);
             }
@@ -142,18 +119,13 @@ impl Service {
             Arc::clone(&data_dir_id),
             successor_sender,
         ));
-        sockets.spawn(control::serve(
-            bind(&paths.socket)?,
-            Arc::clone(&data_dir_id),
-            event_sender,
-        ));
+        sockets.spawn(control::serve(bind(&paths.socket)?, data_dir_id, event_sender));
         tracing::info!(
             databases = table.routes().len(),
             connections = table.connections(),
             "the gateway serves"
         );
         Ok(Self {
-            data_dir_id,
             lock,
             workers,
             rebind_at: table.has_unbound().then(|| Instant::now() + RETRY_DELAY),
@@ -163,11 +135,7 @@ impl Service {
             successors,
             sockets,
             session: None,
-            disk: Disk {
-                path: paths.table.clone(),
-                due,
-                writing: None,
-            },
+            disk,
             options,
         })
     }
@@ -191,9 +159,7 @@ impl Service {
                 () = at(self.rebind_at), if self.rebind_at.is_some() => {
                     self.rebind_at = self.table.retry().then(|| Instant::now() + RETRY_DELAY);
                 }
-                () = self.disk.turn() => {
-                    self.disk.start_writing(DiskCopy::new(self.data_dir_id.to_string(), self.table.routes()));
-                }
+                () = self.disk.turn() => self.disk.start(self.table.routes()),
             }
         }
     }
@@ -284,7 +250,7 @@ impl Service {
 
     /// What follows every change of the table, off the path of the answer.
     fn changed(&mut self, all_bound: bool) {
-        self.disk.due.get_or_insert_with(|| Instant::now() + SAVE_DELAY);
+        self.disk.ask();
         if !all_bound {
             self.rebind_at.get_or_insert_with(|| Instant::now() + RETRY_DELAY);
         }
@@ -306,7 +272,7 @@ impl Service {
         let listeners = self.table.stop_accepting().await;
         let connections = self.table.freeze().await;
         let estate = Estate {
-            lock,
+            lock: Some(lock),
             routes: self.table.routes(),
             loads,
             listeners,
@@ -341,12 +307,11 @@ impl Service {
         while self.table.connections() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if self.disk.due.is_some() {
-            self.disk.finish().await;
-            self.disk
-                .start_writing(DiskCopy::new(self.data_dir_id.to_string(), self.table.routes()));
-        }
         self.disk.finish().await;
+        if self.disk.is_asked() {
+            self.disk.start(self.table.routes());
+            self.disk.finish().await;
+        }
         for socket in [&self.options.paths.socket, &self.options.paths.handover] {
             // A stale socket does no harm: the next gateway replaces it.
             let _ = std::fs::remove_file(socket);
@@ -371,55 +336,26 @@ impl Stop {
     }
 }
 
-impl Disk {
-    /// Waits until a copy is to be written and none is being written. Cancel-safe.
-    async fn turn(&mut self) {
-        loop {
-            if let Some(writing) = &mut self.writing {
-                let result = writing.await;
-                self.writing = None;
-                self.note(result);
-            }
-            match self.due {
-                Some(due) => {
-                    sleep_until(due).await;
-                    return;
-                }
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    fn start_writing(&mut self, copy: DiskCopy) {
-        self.due = None;
-        let path = self.path.clone();
-        self.writing = Some(spawn_blocking(move || copy.save(&path)));
-    }
-
-    /// Waits for a copy that is being written.
-    async fn finish(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            let result = writing.await;
-            self.note(result);
-        }
-    }
-
-    fn note(&mut self, result: Result<io::Result<()>, tokio::task::JoinError>) {
-        let error = match result {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(error) => io::Error::other(error),
-        };
-        tracing::warn!(path = %self.path.display(), %error, "the disk copy of the table is not written; trying again");
-        self.due = Some(Instant::now() + RETRY_DELAY);
-    }
-}
-
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
+}
+
+/// Becomes the one gateway of the data directory, with what a predecessor leaves.
+fn succeed(options: &GatewayOptions, data_dir_id: &str) -> Result<(Lock, Option<Estate>), GatewayRunError> {
+    let paths = &options.paths;
+    if options.take_over
+        && let Some(mut estate) = handover::take(&paths.handover, data_dir_id)?
+    {
+        let lock = estate
+            .lock
+            .take()
+            .ok_or_else(|| GatewayRunError::Handover("it gave no lock".into()))?;
+        return Ok((Lock::inherited(lock, &paths.lock)?, Some(estate)));
+    }
+    Ok((Lock::take(&paths.lock)?, None))
 }
 
 fn read_id(path: &Path) -> Result<Arc<str>, GatewayRunError> {

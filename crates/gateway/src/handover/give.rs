@@ -64,7 +64,8 @@ pub(crate) fn give(stream: &UnixStream, estate: &Estate) -> io::Result<()> {
         routes: estate.routes.clone(),
         loads: estate.loads.clone(),
     };
-    wire::send(stream, &table, &[], &[estate.lock.as_fd()])?;
+    let lock: Vec<_> = estate.lock.iter().map(AsFd::as_fd).collect();
+    wire::send(stream, &table, &[], &lock)?;
     expect(stream, "Next", |taken| matches!(taken, Taken::Next))?;
     for batch in estate.listeners.chunks(MOST_DESCRIPTORS) {
         let databases = batch.iter().map(|(database, _)| *database).collect();

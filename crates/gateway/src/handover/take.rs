@@ -44,7 +44,7 @@ fn receive_all(stream: &UnixStream, data_dir_id: &str) -> io::Result<Estate> {
         other => return Err(unexpected(&other)),
     };
     let mut estate = Estate {
-        lock: first.descriptors.into_iter().next().ok_or_else(missing)?,
+        lock: first.descriptors.into_iter().next(),
         routes,
         loads,
         listeners: Vec::new(),

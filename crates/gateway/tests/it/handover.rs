@@ -58,6 +58,27 @@ async fn connections_outlive_the_process() {
 }
 
 #[tokio::test]
+async fn hundreds_of_connections_and_endpoints_change_hands() {
+    let mut gateway = TestGateway::start();
+    let client = gateway.client();
+    let server = Echo::start("").await;
+    let mut streams = Vec::new();
+    for _ in 0..250 {
+        let route = open_route(&client, server.address).await;
+        streams.push(connect(route.endpoint).await);
+        streams.push(connect(route.endpoint).await);
+    }
+    for stream in &mut streams {
+        echo(stream, "before").await;
+    }
+    let (status, text) = ended(gateway.take_over()).await;
+    assert_eq!(status.code(), Some(0), "{text}");
+    for stream in &mut streams {
+        echo(stream, "after").await;
+    }
+}
+
+#[tokio::test]
 async fn bytes_under_way_arrive_once_and_in_order() {
     let mut gateway = TestGateway::start();
     let client = gateway.client();

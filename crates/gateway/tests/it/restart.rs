@@ -1,8 +1,11 @@
 //! Gateways that die, stop, and start where another one is or was.
 
+use std::fs::Permissions;
 use std::net::TcpListener as PlainTcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 
-use pilothouse_gateway_protocol::{Backend, Gateway, Route, RouteState};
+use pilothouse_gateway_protocol::{Backend, Gateway, GatewayClient, GatewayPaths, Route, RouteState};
 use pilothouse_model::DatabaseId;
 
 use crate::support::*;
@@ -135,6 +138,42 @@ async fn a_second_gateway_does_not_start() {
     let (status, text) = ended(spawn(gateway.directory.path(), &[])).await;
     assert_eq!(status.code(), Some(3));
     assert!(text.contains(&format!("process {}", gateway.pid())), "{text}");
+}
+
+#[tokio::test]
+async fn an_unprivileged_account_needs_nothing_but_its_directory() {
+    // As root this uses the account that owns nothing; otherwise our own account is unprivileged already.
+    const NOBODY: u32 = 65_534;
+    let is_root = rustix::process::geteuid().is_root();
+    let directory = tempfile::tempdir().unwrap();
+    let (program, data_dir) = (directory.path().join("gateway"), directory.path().join("data"));
+    std::fs::copy(env!("CARGO_BIN_EXE_pilothouse-gateway"), &program).unwrap();
+    let paths = GatewayPaths::new(&data_dir);
+    std::fs::create_dir_all(&paths.directory).unwrap();
+    std::fs::write(&paths.id, "id").unwrap();
+    let mut command = command(program.to_str().unwrap());
+    if is_root {
+        chown(&paths.directory, Some(NOBODY), Some(NOBODY)).unwrap();
+        for (path, mode) in [
+            (directory.path(), 0o711),
+            (&data_dir, 0o711),
+            (&paths.id, 0o644),
+            (&program, 0o755),
+        ] {
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut process = command.arg("--data-dir").arg(&data_dir).spawn().unwrap();
+    let client = GatewayClient::start_with_patience(paths.socket.clone(), "id".into(), Vec::new(), PATIENCE);
+    let server = Echo::start("hello").await;
+    let route = open_route(&client, server.address).await;
+    expect(&mut connect(route.endpoint).await, "hello").await;
+    eventually("the disk copy is written", async || paths.table.exists()).await;
+    let mode = std::fs::metadata(&paths.table).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, TcpListener as PlainTcpListener};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pilothouse_gateway_protocol::{Backend, Gateway, GatewayError, RouteState};
 use pilothouse_model::{Cidr, DatabaseId, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::*;
 
@@ -68,6 +69,41 @@ async fn held_connections_are_carried_as_soon_as_there_is_a_primary() {
         .unwrap();
     expect(&mut stream, "early").await;
     echo(&mut stream, "late").await;
+}
+
+#[tokio::test]
+async fn waiting_has_limits() {
+    let gateway = TestGateway::start_with(&["--hold", "300", "--held-connections", "2"]);
+    let client = gateway.client();
+    let (database, endpoint) = (DatabaseId::new(), free_endpoint());
+    client.reserve(database, endpoint).await.unwrap();
+    let began = Instant::now();
+    let (mut one, mut two) = (connect(endpoint).await, connect(endpoint).await);
+    eventually("both are held", async || connections(&client, database).await == 2).await;
+    expect_close(&mut connect(endpoint).await).await;
+    assert!(
+        began.elapsed() < Duration::from_millis(300),
+        "the third is closed at once"
+    );
+    expect_close(&mut one).await;
+    expect_close(&mut two).await;
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "the others only when their time is over"
+    );
+
+    let nobody = Backend::Tcp(address(free_endpoint()));
+    client
+        .set(route(database, endpoint, RouteState::Open(nobody)))
+        .await
+        .unwrap();
+    let began = Instant::now();
+    expect_close(&mut connect(endpoint).await).await;
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "a primary that refuses is waited for as long"
+    );
+    eventually("nothing is left", async || connections(&client, database).await == 0).await;
 }
 
 #[tokio::test]

@@ -32,12 +32,16 @@ pub(crate) struct TestGateway {
 
 impl TestGateway {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let id = format!("test-{}", DatabaseId::new());
         std::fs::write(directory.path().join("id"), &id).unwrap();
         Self {
             paths: GatewayPaths::new(directory.path()),
-            process: spawn(directory.path(), &[]),
+            process: spawn(directory.path(), arguments),
             directory,
             id,
         }
@@ -86,15 +90,30 @@ impl Drop for TestGateway {
     }
 }
 
+/// Starts a gateway, with the customary low limit of descriptors, which it has to raise by itself.
 pub(crate) fn spawn(data_dir: &Path, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_pilothouse-gateway"))
+    command("sh")
+        .args([
+            "-c",
+            "ulimit -S -n 256; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_pilothouse-gateway"),
+        ])
         .arg("--data-dir")
         .arg(data_dir)
         .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// A process that says things only to us.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// How a process ended, and what it said.
