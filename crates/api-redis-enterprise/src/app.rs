@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use pilothouse_api::header::{ALLOW, HeaderName, HeaderValue};
 use pilothouse_api::{
@@ -13,6 +12,7 @@ use pilothouse_model::{ManagementRole, Secret, Subject, Timestamp, User, UserId}
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alerts::Board;
 use crate::auth::{self, Permission};
 use crate::call::Call;
 use crate::error::Failure;
@@ -72,6 +72,7 @@ pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterp
         listeners: OnceLock::new(),
         last_logins: Mutex::default(),
         tasks: TaskTracker::new(),
+        board: Board::default(),
         control,
         options,
     })))
@@ -144,6 +145,8 @@ struct Inner {
     listeners: OnceLock<Listeners>,
     /// When users last logged in, shown only; not worth a commit per request.
     last_logins: Mutex<HashMap<UserId, Timestamp>>,
+    /// Which alerts hold.
+    board: Board,
     /// Owner of the tasks that requests begin and do not wait for.
     tasks: TaskTracker,
 }
@@ -184,6 +187,11 @@ impl App {
         self.0.listeners.get()
     }
 
+    /// Which alerts hold.
+    pub(crate) fn board(&self) -> &Board {
+        &self.0.board
+    }
+
     /// Owner of tasks that outlive their request.
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
@@ -199,18 +207,31 @@ impl App {
         if user.roles.is_empty() {
             return vec![user.management];
         }
-        user.roles.iter().filter_map(|id| self.0.control.role(*id)).map(|role| role.management).collect()
+        user.roles
+            .iter()
+            .filter_map(|id| self.0.control.role(*id))
+            .map(|role| role.management)
+            .collect()
     }
 
     /// Takes note of a login.
     pub(crate) fn note_login(&self, user: UserId) {
         let now = self.0.control.now();
-        self.0.last_logins.lock().unwrap_or_else(PoisonError::into_inner).insert(user, now);
+        self.0
+            .last_logins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(user, now);
     }
 
     /// When a user last logged in since our start.
     pub(crate) fn last_login(&self, user: UserId) -> Option<Timestamp> {
-        self.0.last_logins.lock().unwrap_or_else(PoisonError::into_inner).get(&user).copied()
+        self.0
+            .last_logins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&user)
+            .copied()
     }
 }
 
@@ -227,7 +248,9 @@ impl Dialect for App {
                 Err(failure) => failure.into_response(),
             };
             if app.is_member() {
-                response.headers_mut().insert(STATE_ID, HeaderValue::from(app.control().revision()));
+                response
+                    .headers_mut()
+                    .insert(STATE_ID, HeaderValue::from(app.control().revision()));
             }
             response
         })
@@ -244,7 +267,10 @@ static TABLE: LazyLock<RouteTable<Handler, Permission>> = LazyLock::new(|| Route
 async fn route(app: &App, request: Request) -> Result<Response, Failure> {
     check_api_version(&request)?;
     if !app.is_member() && !works_without_cluster(&request.path) {
-        return Err(Failure::unavailable("service_unavailable", "this node does not belong to a cluster yet"));
+        return Err(Failure::unavailable(
+            "service_unavailable",
+            "this node does not belong to a cluster yet",
+        ));
     }
     let found = TABLE.find(&request.method, &request.path);
     let found = found.map_err(|error| Failure::bad_request("bad_request", error.to_string()))?;
@@ -252,7 +278,16 @@ async fn route(app: &App, request: Request) -> Result<Response, Failure> {
         Match::Found(route, params) => {
             let principal = auth::admit(app, &request, route.access).await?;
             let caller = principal.caller(app);
-            (route.handler.0)(app.clone(), Call { principal, caller, params, request }).await
+            (route.handler.0)(
+                app.clone(),
+                Call {
+                    principal,
+                    caller,
+                    params,
+                    request,
+                },
+            )
+            .await
         }
         Match::Unknown => Err(Failure::unknown_path()),
         // Quirk: the product looks at the action only for PUT; for every other method such a path does not exist.
@@ -280,7 +315,10 @@ fn check_api_version(request: &Request) -> Result<(), Failure> {
         Some(other) => Err(Failure::new(
             StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             "unsupported_api_version",
-            format!("version {} of this API is not offered, only 1", String::from_utf8_lossy(other)),
+            format!(
+                "version {} of this API is not offered, only 1",
+                String::from_utf8_lossy(other)
+            ),
         )),
     }
 }
@@ -288,6 +326,3 @@ fn check_api_version(request: &Request) -> Result<(), Failure> {
 fn works_without_cluster(path: &str) -> bool {
     path == "/v1/bootstrap" || path.starts_with("/v1/bootstrap/") || path.starts_with("/v1/local/")
 }
-
-/// How long a request waits for an effect that it promises to have had when it answers.
-pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);

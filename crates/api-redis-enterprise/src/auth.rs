@@ -78,12 +78,20 @@ pub(crate) struct Principal {
 impl Principal {
     /// Somebody without credentials.
     pub(crate) fn nobody() -> Self {
-        Self { user: None, login: "anonymous".to_owned(), management: Vec::new() }
+        Self {
+            user: None,
+            login: "anonymous".to_owned(),
+            management: Vec::new(),
+        }
     }
 
     /// The account of the configuration: everything, everywhere.
     fn configured_admin(login: &str) -> Self {
-        Self { user: None, login: login.to_owned(), management: vec![ManagementRole::Admin] }
+        Self {
+            user: None,
+            login: login.to_owned(),
+            management: vec![ManagementRole::Admin],
+        }
     }
 
     /// Whether a request shows the credentials of the account in the configuration, which counts nowhere else before the cluster exists.
@@ -97,7 +105,11 @@ impl Principal {
     }
 
     fn of_user(app: &App, user: Arc<User>) -> Self {
-        Self { login: user.database_login().to_owned(), management: app.management_of(&user), user: Some(user) }
+        Self {
+            login: user.database_login().to_owned(),
+            management: app.management_of(&user),
+            user: Some(user),
+        }
     }
 
     /// Whether one of the roles has the permission.
@@ -144,21 +156,24 @@ pub(crate) async fn admit(app: &App, request: &Request, permission: Permission) 
     if granted {
         Ok(principal)
     } else {
-        Err(Failure::forbidden("forbidden", "the role of this user does not permit this"))
+        Err(Failure::forbidden(
+            "forbidden",
+            "the role of this user does not permit this",
+        ))
     }
 }
 
 /// Finds out who calls from the `Authorization` header.
 pub(crate) async fn authenticate(app: &App, request: &Request) -> Result<Principal, Failure> {
-    let credentials = request.credentials().map_err(|error| Failure::unauthorized(error.to_string()))?;
+    let credentials = request
+        .credentials()
+        .map_err(|error| Failure::unauthorized(error.to_string()))?;
     match credentials {
         None => Err(Failure::unauthorized("this needs a user name and a password")),
-        Some(Credentials::Token(token)) => {
-            Ok(match app.tokens().holder_of(app.control(), token.expose())? {
-                Holder::User(user) => Principal::of_user(app, user),
-                Holder::Configured => Principal::configured_admin(&app.options().admin.user),
-            })
-        }
+        Some(Credentials::Token(token)) => Ok(match app.tokens().holder_of(app.control(), token.expose())? {
+            Holder::User(user) => Principal::of_user(app, user),
+            Holder::Configured => Principal::configured_admin(&app.options().admin.user),
+        }),
         Some(Credentials::Basic { .. }) if !app.settings().basic_authentication => {
             Err(Failure::unauthorized("this cluster does not take passwords here"))
         }
@@ -176,20 +191,35 @@ pub(crate) async fn authenticate(app: &App, request: &Request) -> Result<Princip
 pub(crate) async fn log_in(app: &App, login: &str, password: &Secret) -> Result<Principal, Failure> {
     let admin = &app.options().admin;
     if login == admin.user && !app.control().login_is_taken(login) {
-        return if is_admin_password(app, password) { Ok(Principal::configured_admin(login)) } else { Err(wrong()) };
+        return if is_admin_password(app, password) {
+            Ok(Principal::configured_admin(login))
+        } else {
+            Err(wrong())
+        };
     }
-    let user = app.control().login(login, password, &app.settings().access_policy).await?;
+    let user = app
+        .control()
+        .login(login, password, &app.settings().access_policy)
+        .await?;
     app.note_login(user.id);
     Ok(Principal::of_user(app, user))
 }
 
 fn is_admin_password(app: &App, password: &Secret) -> bool {
-    app.options().admin.password.expose().as_bytes().ct_eq(password.expose().as_bytes()).into()
+    app.options()
+        .admin
+        .password
+        .expose()
+        .as_bytes()
+        .ct_eq(password.expose().as_bytes())
+        .into()
 }
 
 /// Refuses a user whose newest password is older than the cluster allows.
 fn check_expiry(app: &App, user: &User, request: &Request) -> Result<(), Failure> {
-    let Some(lifetime) = app.settings().password_lifetime else { return Ok(()) };
+    let Some(lifetime) = app.settings().password_lifetime else {
+        return Ok(());
+    };
     let issued = user.passwords.iter().map(|password| password.issued_at).max();
     let expired = issued.is_some_and(|issued| issued.plus(lifetime) <= app.control().now());
     // The way out must stay open: setting another password.
@@ -210,8 +240,15 @@ mod tests {
     #[test]
     fn the_matrix_of_roles() {
         use ManagementRole::{Admin, ClusterMember, ClusterViewer, DbMember, DbViewer, None, UserManager};
-        const COLUMNS: [ManagementRole; 7] =
-            [Admin, ClusterMember, ClusterViewer, DbMember, DbViewer, UserManager, None];
+        const COLUMNS: [ManagementRole; 7] = [
+            Admin,
+            ClusterMember,
+            ClusterViewer,
+            DbMember,
+            DbViewer,
+            UserManager,
+            None,
+        ];
         let check = |permission: Permission, expected: &str| {
             let granted = COLUMNS.map(|role| if permission.granted_to(role) { 'x' } else { '-' });
             assert_eq!(granted.iter().collect::<String>(), expected, "{permission:?}");

@@ -30,7 +30,9 @@ pub(crate) async fn change(
         body.extend(changes);
         Ok(Value::Object(body))
     };
-    app.control().update_document(caller, subject, kind, VERSION, merge, event).await
+    app.control()
+        .update_document(caller, subject, kind, VERSION, merge, event)
+        .await
 }
 
 /// An event about a change of settings.

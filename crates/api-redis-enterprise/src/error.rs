@@ -22,7 +22,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, code: &'static str, description: impl Into<String>) -> Self {
-        Self { status, code, description: description.into(), details: None }
+        Self {
+            status,
+            code,
+            description: description.into(),
+            details: None,
+        }
     }
 
     /// 400: the body or query has a value of the wrong type or outside its range.
@@ -68,7 +73,11 @@ impl Failure {
     /// 500; the detail goes to the log.
     pub(crate) fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "a request failed by our own fault");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "internal error, see the log")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "internal error, see the log",
+        )
     }
 
     /// The path is not registered.
@@ -104,7 +113,9 @@ impl Failure {
         let mut response = json_response(self.status, &body);
         if self.status == StatusCode::UNAUTHORIZED {
             let realm = pilothouse_api::header::HeaderValue::from_static("Basic realm=\"cnm\"");
-            response.headers_mut().insert(pilothouse_api::header::WWW_AUTHENTICATE, realm);
+            response
+                .headers_mut()
+                .insert(pilothouse_api::header::WWW_AUTHENTICATE, realm);
         }
         response
     }
@@ -124,9 +135,7 @@ impl From<ControlError> for Failure {
             }
             ControlError::Unauthenticated => Self::unauthorized(description),
             ControlError::Forbidden(_) => Self::forbidden("forbidden", description),
-            ControlError::Unsupported(_) => {
-                Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", description)
-            }
+            ControlError::Unsupported(_) => Self::new(StatusCode::NOT_IMPLEMENTED, "unsupported_resource", description),
             ControlError::Unavailable { .. } => Self::unavailable("service_unavailable", description),
             ControlError::Internal { detail } => Self::internal(detail),
         }
@@ -227,10 +236,38 @@ mod tests {
         };
         check(ControlError::not_found(Noun::Database), 404, "db_not_exist");
         check(ControlError::not_found(Noun::User), 404, "user_not_exist");
-        check(ControlError::AlreadyExists { what: Noun::Database, field: "port" }, 406, "port_unavailable");
-        check(ControlError::AlreadyExists { what: Noun::Database, field: "id" }, 409, "uid_exists");
-        check(ControlError::AlreadyExists { what: Noun::User, field: "email" }, 409, "email_already_exists");
-        check(ControlError::AlreadyExists { what: Noun::Role, field: "name" }, 400, "name_already_exists");
+        check(
+            ControlError::AlreadyExists {
+                what: Noun::Database,
+                field: "port",
+            },
+            406,
+            "port_unavailable",
+        );
+        check(
+            ControlError::AlreadyExists {
+                what: Noun::Database,
+                field: "id",
+            },
+            409,
+            "uid_exists",
+        );
+        check(
+            ControlError::AlreadyExists {
+                what: Noun::User,
+                field: "email",
+            },
+            409,
+            "email_already_exists",
+        );
+        check(
+            ControlError::AlreadyExists {
+                what: Noun::Role,
+                field: "name",
+            },
+            400,
+            "name_already_exists",
+        );
         check(ControlError::invalid(Field::Name, "bad"), 400, "invalid_schema");
         check(ControlError::invalid(Field::Version, "bad"), 406, "invalid_version");
         check(ControlError::Busy { operation: None }, 409, "busy");
@@ -240,9 +277,16 @@ mod tests {
         check(ControlError::Unauthenticated, 401, "unauthorized");
         check(ControlError::Forbidden("x".into()), 403, "forbidden");
         check(ControlError::Unsupported("x".into()), 501, "unsupported_resource");
-        let later = ControlError::Unavailable { why: "x".into(), retry_after: std::time::Duration::from_secs(1) };
+        let later = ControlError::Unavailable {
+            why: "x".into(),
+            retry_after: std::time::Duration::from_secs(1),
+        };
         check(later, 503, "service_unavailable");
         check(ControlError::internal("a secret detail"), 500, "internal_error");
-        assert!(!Failure::from(ControlError::internal("a secret detail")).description.contains("secret"));
+        assert!(
+            !Failure::from(ControlError::internal("a secret detail"))
+                .description
+                .contains("secret")
+        );
     }
 }

@@ -61,12 +61,22 @@ pub(crate) enum Default {
 
 /// Shorthand for the rows of tables.
 pub(crate) const fn rw(name: &'static str, kind: Kind, default: Default) -> Field {
-    Field { name, kind, mode: Mode::ReadWrite, default }
+    Field {
+        name,
+        kind,
+        mode: Mode::ReadWrite,
+        default,
+    }
 }
 
 /// Shorthand for rows that no client may change.
 pub(crate) const fn ro(name: &'static str, kind: Kind, default: Default) -> Field {
-    Field { name, kind, mode: Mode::ReadOnly, default }
+    Field {
+        name,
+        kind,
+        mode: Mode::ReadOnly,
+        default,
+    }
 }
 
 /// Any whole number that every JSON reader holds.
@@ -133,7 +143,10 @@ impl Kind {
 
 /// The object as it is before anybody changed it.
 pub(crate) fn defaults(table: &[Field]) -> JsonObject {
-    table.iter().filter_map(|field| Some((field.name.to_owned(), field.default.value()?))).collect()
+    table
+        .iter()
+        .filter_map(|field| Some((field.name.to_owned(), field.default.value()?)))
+        .collect()
 }
 
 /// The object as it is: the defaults, and over them what was stored.
@@ -155,7 +168,11 @@ pub(crate) fn checked(table: &[Field], body: &JsonObject) -> Result<JsonObject, 
                 accepted.insert(field.name.to_owned(), value.clone());
             }
             Some(_) => {
-                return Err(Failure::invalid_schema(format!("{} must be {}", field.name, field.kind.wanted())));
+                return Err(Failure::invalid_schema(format!(
+                    "{} must be {}",
+                    field.name,
+                    field.kind.wanted()
+                )));
             }
         }
     }
@@ -199,19 +216,34 @@ mod tests {
     fn what_was_stored_lies_over_the_defaults() {
         let stored = json!({"port": 9000, "maybe": "y"});
         let merged = Value::Object(merged(TABLE, Some(&stored)));
-        assert_eq!(merged, json!({"on": true, "port": 9000, "mode": "a", "name": "x", "list": [], "maybe": "y"}));
+        assert_eq!(
+            merged,
+            json!({"on": true, "port": 9000, "mode": "a", "name": "x", "list": [], "maybe": "y"})
+        );
     }
 
     #[test]
     fn a_body_is_checked_and_stripped() {
         let sent = body(json!({"on": false, "unknown": [1], "name": "changed", "mode": null, "list": ["x"]}));
-        assert_eq!(Value::Object(checked(TABLE, &sent).unwrap()), json!({"on": false, "list": ["x"]}));
+        assert_eq!(
+            Value::Object(checked(TABLE, &sent).unwrap()),
+            json!({"on": false, "list": ["x"]})
+        );
         for bad in [
-            json!({"on": 1}), json!({"port": "1024"}), json!({"port": 80}), json!({"port": 1e300}), json!({"mode": "c"}),
-            json!({"list": [1]}), json!({"maybe": {}}),
+            json!({"on": 1}),
+            json!({"port": "1024"}),
+            json!({"port": 80}),
+            json!({"port": 1e300}),
+            json!({"mode": "c"}),
+            json!({"list": [1]}),
+            json!({"maybe": {}}),
         ] {
             let failure = checked(TABLE, &body(bad.clone())).unwrap_err();
-            assert_eq!((failure.status.as_u16(), failure.code), (400, "invalid_schema"), "{bad}");
+            assert_eq!(
+                (failure.status.as_u16(), failure.code),
+                (400, "invalid_schema"),
+                "{bad}"
+            );
         }
     }
 }

@@ -22,12 +22,36 @@ pub const BOOTSTRAP_USER_UID: u64 = 1;
 /// Every scheme of this dialect, to be registered with `control` at wiring. Users begin at 2: uid 1 is always the bootstrap user,
 /// even when another dialect made users before.
 pub const ID_SCHEMES: &[IdScheme] = &[
-    IdScheme { name: BDB, kind: SubjectKind::Database, first: 1 },
-    IdScheme { name: SHARD, kind: SubjectKind::Server, first: 1 },
-    IdScheme { name: NODE, kind: SubjectKind::Host, first: 1 },
-    IdScheme { name: USER, kind: SubjectKind::User, first: BOOTSTRAP_USER_UID + 1 },
-    IdScheme { name: ROLE, kind: SubjectKind::Role, first: 1 },
-    IdScheme { name: ACL, kind: SubjectKind::AclRule, first: 1 },
+    IdScheme {
+        name: BDB,
+        kind: SubjectKind::Database,
+        first: 1,
+    },
+    IdScheme {
+        name: SHARD,
+        kind: SubjectKind::Server,
+        first: 1,
+    },
+    IdScheme {
+        name: NODE,
+        kind: SubjectKind::Host,
+        first: 1,
+    },
+    IdScheme {
+        name: USER,
+        kind: SubjectKind::User,
+        first: BOOTSTRAP_USER_UID + 1,
+    },
+    IdScheme {
+        name: ROLE,
+        kind: SubjectKind::Role,
+        first: 1,
+    },
+    IdScheme {
+        name: ACL,
+        kind: SubjectKind::AclRule,
+        first: 1,
+    },
 ];
 
 /// The integer of a subject; 0, which names nothing, for one that lost its number between two reads.

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod app;
+mod archive;
 mod auth;
 mod call;
 mod documents;

@@ -299,7 +299,11 @@ mod tests {
     fn every_row_is_found_under_its_own_path() {
         let table = RouteTable::new(ROUTES);
         for route in ROUTES {
-            let path: Vec<_> = route.path.split('/').map(|s| if s.starts_with('{') { "7" } else { s }).collect();
+            let path: Vec<_> = route
+                .path
+                .split('/')
+                .map(|s| if s.starts_with('{') { "7" } else { s })
+                .collect();
             match table.find(&route.method, &path.join("/")) {
                 Ok(pilothouse_api::Match::Found(found, _)) => assert_eq!(found.path, route.path),
                 other => panic!("{} {}: {other:?}", route.method, route.path),
@@ -311,11 +315,32 @@ mod tests {
     fn paths_that_the_product_does_not_register_are_unknown() {
         let table = RouteTable::new(ROUTES);
         for path in [
-            "/v1/boostrap", "/v1/alerts", "/v1/endpoints", "/v1/endpoints/1", "/v1/cluster/settings", "/v1/cluster/topology",
-            "/v1/cluster/license", "/v1/cluster/sso", "/v1/license/usage", "/v1/migrations", "/v1/roles/1/users",
-            "/v1/proxies/1/stats", "/v1/nodes/1/shards", "/v1/crdbs/1/tasks", "/v1/debuginfo", "/v1/debuginfo/x",
-            "/v1/metrics_config", "/v1/bdbs/1/endpoints/x", "/v1/bdbs/metrics/1/x", "/v1/suffix", "/crdb_tasks",
-            "/v1/job_scheduler/1", "/v1/ocsp/query", "/v1/services/1", "/v1/jsonschema/bdb", "/v1/diagnostics/1",
+            "/v1/boostrap",
+            "/v1/alerts",
+            "/v1/endpoints",
+            "/v1/endpoints/1",
+            "/v1/cluster/settings",
+            "/v1/cluster/topology",
+            "/v1/cluster/license",
+            "/v1/cluster/sso",
+            "/v1/license/usage",
+            "/v1/migrations",
+            "/v1/roles/1/users",
+            "/v1/proxies/1/stats",
+            "/v1/nodes/1/shards",
+            "/v1/crdbs/1/tasks",
+            "/v1/debuginfo",
+            "/v1/debuginfo/x",
+            "/v1/metrics_config",
+            "/v1/bdbs/1/endpoints/x",
+            "/v1/bdbs/metrics/1/x",
+            "/v1/suffix",
+            "/crdb_tasks",
+            "/v1/job_scheduler/1",
+            "/v1/ocsp/query",
+            "/v1/services/1",
+            "/v1/jsonschema/bdb",
+            "/v1/diagnostics/1",
         ] {
             let found = table.find(&Method::GET, path);
             assert!(matches!(found, Ok(pilothouse_api::Match::Unknown)), "{path}: {found:?}");

@@ -43,12 +43,16 @@ pub(crate) struct Settings {
 impl Settings {
     fn read(control: &Control, revision: u64) -> Self {
         let document = |kind| {
-            control.document(Dialect::RedisEnterprise, &Subject::Installation, kind).map(|document| document.body.clone())
+            control
+                .document(Dialect::RedisEnterprise, &Subject::Installation, kind)
+                .map(|document| document.body.clone())
         };
         let changes = document(CLUSTER);
         let cluster = merged(cluster::SETTINGS, changes.as_ref());
         let policy = merged(policy::SETTINGS, document(POLICY).as_ref());
-        let bootstrap = document(BOOTSTRAP).and_then(|body| serde_json::from_value(body).ok()).unwrap_or_default();
+        let bootstrap = document(BOOTSTRAP)
+            .and_then(|body| serde_json::from_value(body).ok())
+            .unwrap_or_default();
         Self {
             revision,
             bootstrap,
@@ -56,7 +60,9 @@ impl Settings {
             access_policy: access_policy(&policy),
             password_lifetime: password_lifetime(&cluster),
             cluster,
-            cluster_changes: changes.and_then(|changes| changes.as_object().cloned()).unwrap_or_default(),
+            cluster_changes: changes
+                .and_then(|changes| changes.as_object().cloned())
+                .unwrap_or_default(),
             policy,
         }
     }
@@ -88,7 +94,10 @@ impl Settings {
 
     /// A port that a client set.
     pub(crate) fn stored_port(&self, name: &str) -> Option<u16> {
-        self.cluster_changes.get(name)?.as_u64().and_then(|port| u16::try_from(port).ok())
+        self.cluster_changes
+            .get(name)?
+            .as_u64()
+            .and_then(|port| u16::try_from(port).ok())
     }
 
     /// A truth value that a client set.
@@ -107,7 +116,10 @@ fn access_policy(policy: &JsonObject) -> AccessPolicy {
 }
 
 fn password_lifetime(cluster: &JsonObject) -> Option<Duration> {
-    let days = cluster.get("password_expiration_duration").and_then(Value::as_u64).filter(|days| *days > 0)?;
+    let days = cluster
+        .get("password_expiration_duration")
+        .and_then(Value::as_u64)
+        .filter(|days| *days > 0)?;
     Some(Duration::from_secs(days.saturating_mul(86_400)))
 }
 

@@ -55,10 +55,21 @@ impl Tokens {
             None => self.make_key(app).await?,
         };
         let iat = app.control().now().as_secs();
-        let sub = principal.user.as_ref().map_or_else(|| CONFIGURED.to_owned(), |user| user.id.to_string());
-        let claims = Claims { sub, iat, exp: iat + ttl_seconds };
-        jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(key.expose().as_bytes()))
-            .map_err(Failure::internal)
+        let sub = principal
+            .user
+            .as_ref()
+            .map_or_else(|| CONFIGURED.to_owned(), |user| user.id.to_string());
+        let claims = Claims {
+            sub,
+            iat,
+            exp: iat + ttl_seconds,
+        };
+        jsonwebtoken::encode(
+            &Header::default(),
+            &claims,
+            &EncodingKey::from_secret(key.expose().as_bytes()),
+        )
+        .map_err(Failure::internal)
     }
 
     /// For whom a token was made, if it is ours, still valid, and they still may log in.

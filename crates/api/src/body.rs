@@ -24,9 +24,10 @@ pub fn json_object(body: &[u8]) -> Result<JsonObject, BodyError> {
     match value {
         serde_json::Value::Null => Ok(JsonObject::new()),
         serde_json::Value::Object(object) if object.keys().all(|key| key.trim() == key) => Ok(object),
-        serde_json::Value::Object(object) => {
-            Ok(object.into_iter().map(|(key, value)| (key.trim().to_owned(), value)).collect())
-        }
+        serde_json::Value::Object(object) => Ok(object
+            .into_iter()
+            .map(|(key, value)| (key.trim().to_owned(), value))
+            .collect()),
         serde_json::Value::Array(_) => Err(BodyError::NotAnObject("an array")),
         serde_json::Value::String(_) => Err(BodyError::NotAnObject("a string")),
         serde_json::Value::Number(_) => Err(BodyError::NotAnObject("a number")),
@@ -56,10 +57,24 @@ mod tests {
         let deep = "[".repeat(100_000);
         let deep_object = "{\"a\":".repeat(100_000);
         for body in [
-            "{", "[]", "1", "\"x\"", "true", "{\"a\":}", "{\"a\":1e999}", "{\"a\":1}x", "{'a':1}", "nul", &deep,
+            "{",
+            "[]",
+            "1",
+            "\"x\"",
+            "true",
+            "{\"a\":}",
+            "{\"a\":1e999}",
+            "{\"a\":1}x",
+            "{'a':1}",
+            "nul",
+            &deep,
             &deep_object,
         ] {
-            assert!(json_object(body.as_bytes()).is_err(), "{:?}", &body[..body.len().min(20)]);
+            assert!(
+                json_object(body.as_bytes()).is_err(),
+                "{:?}",
+                &body[..body.len().min(20)]
+            );
         }
         assert!(json_object(b"{\"a\": \"\xff\"}").is_err());
         assert!(json_object(b"{\"a\": \"\\ud800\"}").is_err());

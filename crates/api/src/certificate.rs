@@ -41,9 +41,13 @@ pub fn self_signed(
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     for name in names {
-        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into().map_err(error)?));
+        params
+            .subject_alt_names
+            .push(SanType::DnsName(name.as_str().try_into().map_err(error)?));
     }
-    params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
+    params
+        .subject_alt_names
+        .extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
@@ -52,11 +56,17 @@ pub fn self_signed(
     params.not_before = rcgen::date_time_ymd(from.year().into(), month(from), day(from));
     params.not_after = rcgen::date_time_ymd((from.year() + VALIDITY_YEARS).into(), month(from), day(from));
     let certificate = params.self_signed(&key).map_err(error)?;
-    Ok(GeneratedCertificate { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()) })
+    Ok(GeneratedCertificate {
+        certificate: certificate.pem(),
+        key: Secret::new(key.serialize_pem()),
+    })
 }
 
 fn civil(time: Timestamp) -> DateTime {
-    jiff::Timestamp::from_second(time.as_secs()).unwrap_or_default().to_zoned(TimeZone::UTC).datetime()
+    jiff::Timestamp::from_second(time.as_secs())
+        .unwrap_or_default()
+        .to_zoned(TimeZone::UTC)
+        .datetime()
 }
 
 fn month(date: DateTime) -> u8 {
@@ -94,9 +104,15 @@ pub fn certificate_facts(pem: &str) -> Result<CertificateFacts, CertificateError
 }
 
 fn facts_of(certificate: &X509Certificate<'_>) -> CertificateFacts {
-    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let common_name = certificate
+        .subject()
+        .iter_common_name()
+        .next()
+        .and_then(|name| name.as_str().ok());
     let alternatives = certificate.subject_alternative_name().ok().flatten();
-    let names = alternatives.into_iter().flat_map(|extension| &extension.value.general_names);
+    let names = alternatives
+        .into_iter()
+        .flat_map(|extension| &extension.value.general_names);
     let names = names.filter_map(|name| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         _ => None,
@@ -121,7 +137,10 @@ mod tests {
         let names = ["my.cluster".to_owned(), "*.my.cluster".to_owned()];
         let made = self_signed("my.cluster", &names, &["127.0.0.1".parse().unwrap()], now).unwrap();
         let facts = certificate_facts(&made.certificate).unwrap();
-        assert_eq!((facts.common_name.as_str(), facts.names.as_slice()), ("my.cluster", &names[..]));
+        assert_eq!(
+            (facts.common_name.as_str(), facts.names.as_slice()),
+            ("my.cluster", &names[..])
+        );
         assert!(facts.not_before < now && facts.not_after > now.plus(std::time::Duration::from_secs(9 * 365 * 86_400)));
         TlsIdentity::check(&made.certificate, &made.key).unwrap();
 
@@ -131,7 +150,11 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_is_refused() {
-        for bad in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        for bad in [
+            "",
+            "hello",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
             assert!(certificate_facts(bad).is_err(), "{bad:?}");
         }
     }

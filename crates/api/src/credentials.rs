@@ -28,7 +28,9 @@ pub struct MalformedCredentials;
 impl Credentials {
     /// Reads the header; `None` when there is none.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, MalformedCredentials> {
-        let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+        let Some(value) = headers.get(AUTHORIZATION) else {
+            return Ok(None);
+        };
         let text = value.to_str().map_err(|_| MalformedCredentials)?;
         let (scheme, rest) = text.trim().split_once(' ').ok_or(MalformedCredentials)?;
         let rest = rest.trim();
@@ -36,7 +38,10 @@ impl Credentials {
             let decoded = STANDARD.decode(rest).map_err(|_| MalformedCredentials)?;
             let decoded = String::from_utf8(decoded).map_err(|_| MalformedCredentials)?;
             let (login, password) = decoded.split_once(':').ok_or(MalformedCredentials)?;
-            Ok(Some(Self::Basic { login: login.to_owned(), password: Secret::new(password) }))
+            Ok(Some(Self::Basic {
+                login: login.to_owned(),
+                password: Secret::new(password),
+            }))
         } else if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("jwt") {
             Ok(Some(Self::Token(Secret::new(rest))))
         } else {
@@ -57,7 +62,10 @@ mod tests {
 
     #[test]
     fn basic_and_tokens_are_read() {
-        let basic = Credentials::Basic { login: "a@b".to_owned(), password: Secret::new("c:d") };
+        let basic = Credentials::Basic {
+            login: "a@b".to_owned(),
+            password: Secret::new("c:d"),
+        };
         assert_eq!(read("Basic YUBiOmM6ZA=="), Ok(Some(basic.clone())));
         assert_eq!(read("basic  YUBiOmM6ZA=="), Ok(Some(basic)));
         assert_eq!(read("Bearer x.y"), Ok(Some(Credentials::Token(Secret::new("x.y")))));
@@ -67,7 +75,15 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for bad in ["Basic", "Basic !!!", "Basic YQ==", "Basic /w==", "Digest x", "", "Basic YUBiOmM6ZA"] {
+        for bad in [
+            "Basic",
+            "Basic !!!",
+            "Basic YQ==",
+            "Basic /w==",
+            "Digest x",
+            "",
+            "Basic YUBiOmM6ZA",
+        ] {
             assert_eq!(read(bad), Err(MalformedCredentials), "{bad}");
         }
     }

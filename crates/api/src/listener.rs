@@ -100,7 +100,12 @@ struct Accepting {
 
 impl Accepting {
     fn new(address: SocketAddr, open: bool) -> Self {
-        Self { address, open, stop: CancellationToken::new(), ended: TaskTracker::new() }
+        Self {
+            address,
+            open,
+            stop: CancellationToken::new(),
+            ended: TaskTracker::new(),
+        }
     }
 }
 
@@ -130,7 +135,12 @@ impl Listener {
     /// Stops accepting, lets every request under way finish, and closes; gives up waiting after `within`. Returns whether all finished.
     pub async fn shut_down(&self, within: Duration) -> bool {
         let inner = &self.0;
-        inner.accepting.lock().unwrap_or_else(PoisonError::into_inner).stop.cancel();
+        inner
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stop
+            .cancel();
         inner.closing.cancel();
         inner.tasks.close();
         inner.service.requests.close();
@@ -188,7 +198,10 @@ impl ListenerControl for Listener {
     }
 
     fn set_certificate(&self, chain_pem: &str, key_pem: &pilothouse_model::Secret) -> Result<(), TlsError> {
-        self.0.tls.as_ref().map_or(Ok(()), |tls| tls.replace(chain_pem, key_pem))
+        self.0
+            .tls
+            .as_ref()
+            .map_or(Ok(()), |tls| tls.replace(chain_pem, key_pem))
     }
 
     fn set_minimum_tls(&self, minimum: MinimumTls) -> Result<(), TlsError> {
@@ -219,7 +232,10 @@ impl Inner {
     }
 
     fn replace(&self, next: Accepting) -> Accepting {
-        std::mem::replace(&mut *self.accepting.lock().unwrap_or_else(PoisonError::into_inner), next)
+        std::mem::replace(
+            &mut *self.accepting.lock().unwrap_or_else(PoisonError::into_inner),
+            next,
+        )
     }
 
     async fn accept_all(self: Arc<Self>, socket: TcpListener, stop: &CancellationToken) {
@@ -282,9 +298,10 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let inner = &self.0;
-        let service = service_fn(|request| async move {
-            Ok::<_, Infallible>(inner.service.respond(peer, secure, request).await)
-        });
+        let service =
+            service_fn(
+                |request| async move { Ok::<_, Infallible>(inner.service.respond(peer, secure, request).await) },
+            );
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(inner.limits.head_timeout)

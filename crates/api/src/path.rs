@@ -16,8 +16,14 @@ impl Params {
 
     /// The value of a parameter. Empty when the route has no parameter of that name, which is our own mistake and shows in the first test.
     pub fn text(&self, name: &str) -> &str {
-        debug_assert!(self.0.iter().any(|(known, _)| *known == name), "the route has no parameter {name}");
-        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+        debug_assert!(
+            self.0.iter().any(|(known, _)| *known == name),
+            "the route has no parameter {name}"
+        );
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// The value of a parameter as a number without sign, spaces or leading zeros; `None` when it is something else.
@@ -32,7 +38,10 @@ impl Params {
 pub(crate) fn segments(path: &str) -> Result<Vec<String>, MalformedPath> {
     let inner = path.strip_prefix('/').unwrap_or(path);
     let inner = inner.strip_suffix('/').unwrap_or(inner);
-    inner.split('/').map(|segment| percent_decoded(segment, false)).collect()
+    inner
+        .split('/')
+        .map(|segment| percent_decoded(segment, false))
+        .collect()
 }
 
 /// Decodes `%XX`, and `+` to a space where asked.

@@ -64,7 +64,12 @@ struct Node<H: 'static, A: 'static> {
 
 impl<H, A> Node<H, A> {
     fn new() -> Self {
-        Self { fixed: HashMap::new(), parameter: None, routes: Vec::new(), allow: HeaderValue::from_static("") }
+        Self {
+            fixed: HashMap::new(),
+            parameter: None,
+            routes: Vec::new(),
+            allow: HeaderValue::from_static(""),
+        }
     }
 }
 
@@ -103,7 +108,9 @@ impl<H, A> RouteTable<H, A> {
     /// The row for a request. `HEAD` finds the row of `GET`.
     pub fn find(&self, method: &Method, path: &str) -> Result<Match<'_, H, A>, MalformedPath> {
         let segments = segments(path)?;
-        let Some(node) = find(&self.root, &segments) else { return Ok(Match::Unknown) };
+        let Some(node) = find(&self.root, &segments) else {
+            return Ok(Match::Unknown);
+        };
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let path = node.routes.first().map_or("", |route| route.path);
         Ok(match node.routes.iter().find(|route| route.method == wanted) {
@@ -129,7 +136,11 @@ fn find<'t, H, A>(node: &'t Node<H, A>, segments: &[String]) -> Option<&'t Node<
 fn params(path: &'static str, segments: &[String]) -> Params {
     let names = path.trim_matches('/').split('/');
     let named = names.zip(segments).filter(|(name, _)| is_parameter(name));
-    Params::new(named.map(|(name, value)| (name.trim_matches(['{', '}']), value.clone())).collect())
+    Params::new(
+        named
+            .map(|(name, value)| (name.trim_matches(['{', '}']), value.clone()))
+            .collect(),
+    )
 }
 
 fn allow<H, A>(routes: &[&Route<H, A>]) -> HeaderValue {
@@ -143,7 +154,14 @@ mod tests {
     use super::*;
 
     const fn row(method: Method, path: &'static str) -> Route<(), ()> {
-        Route { method, path, access: (), priority: Priority::P0, operation: "", handler: () }
+        Route {
+            method,
+            path,
+            access: (),
+            priority: Priority::P0,
+            operation: "",
+            handler: (),
+        }
     }
 
     static ROUTES: [Route<(), ()>; 6] = [
@@ -171,8 +189,14 @@ mod tests {
         assert_eq!(check(Method::GET, "/v1/bdbs/"), "GET /v1/bdbs Params([])");
         assert_eq!(check(Method::HEAD, "/v1/bdbs"), "GET /v1/bdbs Params([])");
         assert_eq!(check(Method::GET, "/v1/bdbs/alerts"), "GET /v1/bdbs/alerts Params([])");
-        assert_eq!(check(Method::GET, "/v1/bdbs/7"), "GET /v1/bdbs/{uid} Params([(\"uid\", \"7\")])");
-        assert_eq!(check(Method::DELETE, "/v1/bdbs/7"), "DELETE /v1/bdbs/{bdb_uid} Params([(\"bdb_uid\", \"7\")])");
+        assert_eq!(
+            check(Method::GET, "/v1/bdbs/7"),
+            "GET /v1/bdbs/{uid} Params([(\"uid\", \"7\")])"
+        );
+        assert_eq!(
+            check(Method::DELETE, "/v1/bdbs/7"),
+            "DELETE /v1/bdbs/{bdb_uid} Params([(\"bdb_uid\", \"7\")])"
+        );
         assert_eq!(
             check(Method::GET, "/v1/bdbs/alerts/shards"),
             "GET /v1/bdbs/{uid}/shards Params([(\"uid\", \"alerts\")])"
@@ -184,7 +208,17 @@ mod tests {
         assert_eq!(check(Method::PUT, "/v1/bdbs"), "405 GET, POST");
         assert_eq!(check(Method::OPTIONS, "/v1/bdbs/3"), "200 DELETE, GET");
         assert_eq!(check(Method::DELETE, "/v1/bdbs/alerts"), "405 GET");
-        for unknown in ["/", "", "*", "/v1", "/v2/bdbs", "/v1//bdbs", "/v1/bdbs//", "/v1/bdbs/1/x", "/V1/bdbs"] {
+        for unknown in [
+            "/",
+            "",
+            "*",
+            "/v1",
+            "/v2/bdbs",
+            "/v1//bdbs",
+            "/v1/bdbs//",
+            "/v1/bdbs/1/x",
+            "/V1/bdbs",
+        ] {
             assert_eq!(check(Method::GET, unknown), "404", "{unknown}");
         }
         assert_eq!(check(Method::GET, "/v1/bdbs/%zz"), MalformedPath.to_string());

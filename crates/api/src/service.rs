@@ -64,7 +64,11 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(dialect: Arc<dyn Dialect>, limits: Limits) -> Self {
-        Self { dialect, limits, requests: TaskTracker::new() }
+        Self {
+            dialect,
+            limits,
+            requests: TaskTracker::new(),
+        }
     }
 
     pub(crate) fn dialect_name(&self) -> &'static str {
@@ -98,7 +102,16 @@ impl Service {
         let query = Query::parse(head.uri.query().unwrap_or("")).map_err(|_| Refusal::QueryMalformed)?;
         let body = self.read_body(body).await?;
         let path = head.uri.path().to_owned();
-        Ok(Request { id, peer, secure, method: head.method, path, query, headers: head.headers, body })
+        Ok(Request {
+            id,
+            peer,
+            secure,
+            method: head.method,
+            path,
+            query,
+            headers: head.headers,
+            body,
+        })
     }
 
     async fn read_body(&self, body: Incoming) -> Result<Bytes, Refusal> {

@@ -48,7 +48,10 @@ impl TlsIdentity {
     pub fn new(chain_pem: &str, key_pem: &Secret) -> Result<Self, TlsError> {
         let certificate = Arc::new(Exchangeable(ArcSwap::from_pointee(certified_key(chain_pem, key_pem)?)));
         let config = server_config(MinimumTls::V1_2, &certificate)?;
-        Ok(Self { config: ArcSwap::from_pointee((Arc::new(config), MinimumTls::V1_2)), certificate })
+        Ok(Self {
+            config: ArcSwap::from_pointee((Arc::new(config), MinimumTls::V1_2)),
+            certificate,
+        })
     }
 
     /// Shows another certificate from the next handshake on. On an error the old one stays.

@@ -121,17 +121,25 @@ fn config_error(description: impl Into<String>) -> Failure {
 fn wanted(app: &App, call: &Call) -> Result<Wanted, Failure> {
     let body = call.body()?;
     let request: CreateClusterRequest = typed(body).map_err(|failure| failure.with_code("config_error"))?;
-    if request.action.as_deref().is_some_and(|action| action != "create_cluster") {
+    if request
+        .action
+        .as_deref()
+        .is_some_and(|action| action != "create_cluster")
+    {
         return Err(config_error("action must be create_cluster here"));
     }
     let name = request.cluster.and_then(|cluster| cluster.name).or(request.name);
     let cluster_name = name.ok_or_else(|| config_error("cluster.name is missing"))?;
     check_cluster_name(&cluster_name)?;
-    let credentials = request.credentials.ok_or_else(|| config_error("credentials are missing"))?;
+    let credentials = request
+        .credentials
+        .ok_or_else(|| config_error("credentials are missing"))?;
     let username = credentials.username.unwrap_or_default();
     let password = credentials.password.unwrap_or_default();
     if username.is_empty() || username.len() > 255 || username.chars().any(|c| "&<>\"".contains(c) || !is_plain(c)) {
-        return Err(config_error("credentials.username must have 1 to 255 ASCII characters without &, <, > and \""));
+        return Err(config_error(
+            "credentials.username must have 1 to 255 ASCII characters without &, <, > and \"",
+        ));
     }
     if password.is_empty() {
         return Err(config_error("credentials.password is missing"));
@@ -139,7 +147,12 @@ fn wanted(app: &App, call: &Call) -> Result<Wanted, Failure> {
     let policy = fields::checked(wire::policy::SETTINGS, &request.policy.unwrap_or_default())
         .map_err(|failure| failure.with_code("config_error"))?;
     crate::handlers::policy::check_honoured(app, &policy).map_err(|failure| config_error(failure.description))?;
-    Ok(Wanted { cluster_name, username, password: Secret::new(password), policy: Value::Object(policy) })
+    Ok(Wanted {
+        cluster_name,
+        username,
+        password: Secret::new(password),
+        policy: Value::Object(policy),
+    })
 }
 
 fn is_plain(c: char) -> bool {
@@ -158,7 +171,9 @@ fn check_cluster_name(name: &str) -> Result<(), Failure> {
     if name.len() <= 64 && name.split('.').all(label) {
         Ok(())
     } else {
-        Err(config_error("cluster.name must be a host name of at most 64 characters"))
+        Err(config_error(
+            "cluster.name must be a host name of at most 64 characters",
+        ))
     }
 }
 
@@ -176,16 +191,27 @@ async fn begin(app: &App, wanted: Wanted) -> Result<(), Failure> {
         error: None,
     };
     let write = move |current: Option<&Value>| {
-        let current: BootstrapRecord =
-            current.and_then(|body| serde_json::from_value(body.clone()).ok()).unwrap_or_default();
+        let current: BootstrapRecord = current
+            .and_then(|body| serde_json::from_value(body.clone()).ok())
+            .unwrap_or_default();
         match current.state {
-            BootstrapState::Idle | BootstrapState::Error => serde_json::to_value(record).map_err(ControlError::internal),
+            BootstrapState::Idle | BootstrapState::Error => {
+                serde_json::to_value(record).map_err(ControlError::internal)
+            }
             _ => Err(ControlError::Conflict("under way".to_owned())),
         }
     };
     let caller = own_caller(app);
-    let written =
-        control.update_document(&caller, Subject::Installation, BOOTSTRAP, documents::VERSION, write, None).await;
+    let written = control
+        .update_document(
+            &caller,
+            Subject::Installation,
+            BOOTSTRAP,
+            documents::VERSION,
+            write,
+            None,
+        )
+        .await;
     written.map(|_| ()).map_err(|error| match error {
         ControlError::Conflict(_) => already(),
         other => other.into(),
@@ -230,13 +256,23 @@ async fn write(app: &App, record: &BootstrapRecord) -> Result<(), ControlError> 
     });
     let set = move |_: Option<&Value>| Ok(body);
     app.control()
-        .update_document(&caller, Subject::Installation, BOOTSTRAP, documents::VERSION, set, event)
+        .update_document(
+            &caller,
+            Subject::Installation,
+            BOOTSTRAP,
+            documents::VERSION,
+            set,
+            event,
+        )
         .await
         .map(|_| ())
 }
 
 async fn build(app: &App, record: &BootstrapRecord) -> Result<(), ControlError> {
-    let under_way = BootstrapRecord { state: BootstrapState::CreatingCluster, ..record.clone() };
+    let under_way = BootstrapRecord {
+        state: BootstrapState::CreatingCluster,
+        ..record.clone()
+    };
     write(app, &under_way).await?;
     app.control().ensure_built_in_access().await?;
     make_first_user(app, record).await?;
@@ -244,7 +280,12 @@ async fn build(app: &App, record: &BootstrapRecord) -> Result<(), ControlError> 
     let created = json!({"created_time": app.control().now()});
     let created = created.as_object().cloned().unwrap_or_default();
     documents::change(app, &own_caller(app), Subject::Installation, CLUSTER, created, None).await?;
-    let policy = record.policy.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let policy = record
+        .policy
+        .as_ref()
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     documents::change(app, &own_caller(app), Subject::Installation, POLICY, policy, None).await?;
     Ok(())
 }
@@ -287,7 +328,8 @@ async fn make_first_user(app: &App, record: &BootstrapRecord) -> Result<(), Cont
 fn built_in_role(control: &Control, management: ManagementRole) -> Result<pilothouse_model::RoleId, ControlError> {
     let roles = control.roles();
     let role = roles.iter().find(|role| role.built_in && role.management == management);
-    role.map(|role| role.id).ok_or_else(|| ControlError::internal("a built-in role is missing"))
+    role.map(|role| role.id)
+        .ok_or_else(|| ControlError::internal("a built-in role is missing"))
 }
 
 fn describe(app: &App) -> BootstrapAnswer {
@@ -317,10 +359,28 @@ mod tests {
 
     #[test]
     fn cluster_names_are_host_names() {
-        for good in ["my.cluster", "cluster", "a-b.c1", "1.2", &format!("{}.a", "x".repeat(62))] {
+        for good in [
+            "my.cluster",
+            "cluster",
+            "a-b.c1",
+            "1.2",
+            &format!("{}.a", "x".repeat(62)),
+        ] {
             assert!(check_cluster_name(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "a..b", "-a", "a-", "a_b", "ä", "a b", "a.", &"x".repeat(64), &"x.".repeat(40)] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "a_b",
+            "ä",
+            "a b",
+            "a.",
+            &"x".repeat(64),
+            &"x.".repeat(40),
+        ] {
             assert!(check_cluster_name(bad).is_err(), "{bad}");
         }
     }

@@ -23,8 +23,15 @@ pub(crate) const PROXY: &str = "proxy";
 pub(crate) const SYNCER: &str = "syncer";
 
 /// Made by us, exchanged by clients, never removed.
-const REQUIRED: [&str; 7] =
-    [API, "cm", PROXY, SYNCER, "metrics_exporter", "ccs_internode_encryption", "data_internode_encryption"];
+const REQUIRED: [&str; 7] = [
+    API,
+    "cm",
+    PROXY,
+    SYNCER,
+    "metrics_exporter",
+    "ccs_internode_encryption",
+    "data_internode_encryption",
+];
 /// Used between nodes only: made anew by `rotate`.
 const INTERNAL: [&str; 2] = ["ccs_internode_encryption", "data_internode_encryption"];
 /// There only when a client sets them.
@@ -32,7 +39,12 @@ const OPTIONAL: [&str; 4] = ["ldap_client", "mtls_trusted_ca", "sso_service", "s
 
 pub(crate) async fn list(app: App, _call: Call) -> Answer {
     let mut shown = JsonObject::new();
-    for (name, pair) in app.control().certificates().into_iter().filter(|(name, _)| is_known(name)) {
+    for (name, pair) in app
+        .control()
+        .certificates()
+        .into_iter()
+        .filter(|(name, _)| is_known(name))
+    {
         shown.insert(format!("{name}_cert"), pair.certificate.into());
         if let Some(key) = pair.key {
             shown.insert(format!("{name}_key"), key.expose().into());
@@ -60,7 +72,12 @@ pub(crate) async fn rotate(app: App, call: Call) -> Answer {
         Some(name) => match INTERNAL.into_iter().find(|internal| *internal == name) {
             Some(internal) => vec![internal],
             None if is_known(name) => return Err(Failure::forbidden("forbidden", format!("{name} is not internal"))),
-            None => return Err(Failure::bad_request("invalid_schema", format!("there is no certificate {name}"))),
+            None => {
+                return Err(Failure::bad_request(
+                    "invalid_schema",
+                    format!("there is no certificate {name}"),
+                ));
+            }
         },
     };
     for name in names {
@@ -73,10 +90,16 @@ pub(crate) async fn rotate(app: App, call: Call) -> Answer {
 pub(crate) async fn delete(app: App, call: Call) -> Answer {
     let name = call.text("name");
     if REQUIRED.contains(&name) {
-        return Err(Failure::forbidden("forbidden", format!("the certificate {name} is required")));
+        return Err(Failure::forbidden(
+            "forbidden",
+            format!("the certificate {name} is required"),
+        ));
     }
     if !OPTIONAL.contains(&name) || app.control().certificate(name).is_none() {
-        return Err(Failure::not_found("certificate_not_exist", format!("there is no certificate {name}")));
+        return Err(Failure::not_found(
+            "certificate_not_exist",
+            format!("there is no certificate {name}"),
+        ));
     }
     app.control().remove_certificate(&call.caller, name).await?;
     Ok(ok_empty())
@@ -88,13 +111,21 @@ pub(crate) async fn listener_identity(app: &App) -> Result<Arc<TlsIdentity>, Con
         Some(pair) => pair,
         None => {
             let name = app.cluster_name();
-            let name = if name.is_empty() { app.control().host_facts().hostname.clone() } else { name };
+            let name = if name.is_empty() {
+                app.control().host_facts().hostname.clone()
+            } else {
+                name
+            };
             let made = make(app, &name)?;
             store(app, &own_caller(app), API, made).await?;
-            app.control().certificate(API).ok_or_else(|| ControlError::internal("the certificate was not stored"))?
+            app.control()
+                .certificate(API)
+                .ok_or_else(|| ControlError::internal("the certificate was not stored"))?
         }
     };
-    let key = pair.key.ok_or_else(|| ControlError::internal("the certificate of the listener has no key"))?;
+    let key = pair
+        .key
+        .ok_or_else(|| ControlError::internal("the certificate of the listener has no key"))?;
     let identity = TlsIdentity::new(&pair.certificate, &key).map_err(ControlError::internal)?;
     Ok(Arc::new(identity))
 }
@@ -128,14 +159,21 @@ fn make(app: &App, cluster_name: &str) -> Result<GeneratedCertificate, ControlEr
         }
     }
     let mut addresses: BTreeSet<IpAddr> = facts.addresses.iter().map(|(_, address)| *address).collect();
-    addresses.extend([control.settings().advertise_address, IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])]);
+    addresses.extend([
+        control.settings().advertise_address,
+        IpAddr::from([127, 0, 0, 1]),
+        IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+    ]);
     let addresses: Vec<IpAddr> = addresses.into_iter().collect();
     self_signed(common_name, &names, &addresses, control.now()).map_err(ControlError::internal)
 }
 
 /// Checks all of them before the first is applied.
 async fn apply_all(app: &App, caller: &Caller, updates: Vec<CertificateUpdate>) -> Result<(), Failure> {
-    let checked = updates.into_iter().map(|update| check(app, update)).collect::<Result<Vec<_>, Failure>>()?;
+    let checked = updates
+        .into_iter()
+        .map(|update| check(app, update))
+        .collect::<Result<Vec<_>, Failure>>()?;
     if checked.is_empty() {
         return Err(Failure::bad_request("missing_field", "certificates is missing"));
     }
@@ -151,12 +189,18 @@ fn check(app: &App, update: CertificateUpdate) -> Result<(String, CertificatePai
     let name = update.name.ok_or_else(|| missing("name"))?;
     let certificate = update.certificate.ok_or_else(|| missing("certificate"))?;
     if !is_known(&name) {
-        return Err(Failure::forbidden("forbidden", format!("there is no certificate {name}")));
+        return Err(Failure::forbidden(
+            "forbidden",
+            format!("there is no certificate {name}"),
+        ));
     }
     let invalid = |why: String| Failure::bad_request("invalid_certificate", why);
     let facts = certificate_facts(&certificate).map_err(|error| invalid(error.to_string()))?;
     if facts.not_after <= app.control().now() {
-        return Err(Failure::not_acceptable("certificate_expired", "the certificate has expired"));
+        return Err(Failure::not_acceptable(
+            "certificate_expired",
+            "the certificate has expired",
+        ));
     }
     let key = update.key.map(Secret::new);
     match &key {
@@ -169,20 +213,33 @@ fn check(app: &App, update: CertificateUpdate) -> Result<(String, CertificatePai
 }
 
 async fn store(app: &App, caller: &Caller, name: &str, made: GeneratedCertificate) -> Result<(), ControlError> {
-    let pair = CertificatePair { certificate: made.certificate, key: Some(made.key) };
+    let pair = CertificatePair {
+        certificate: made.certificate,
+        key: Some(made.key),
+    };
     show(app, name, &pair).map_err(|failure| ControlError::internal(failure.description))?;
     app.control().set_certificate(caller, name, pair).await
 }
 
 /// Lets the listener show its new certificate in the next handshake. Databases are told by control.
 fn show(app: &App, name: &str, pair: &CertificatePair) -> Result<(), Failure> {
-    let (true, Some(listeners), Some(key)) = (name == API, app.listeners(), &pair.key) else { return Ok(()) };
+    let (true, Some(listeners), Some(key)) = (name == API, app.listeners(), &pair.key) else {
+        return Ok(());
+    };
     let shown = listeners.https.set_certificate(&pair.certificate, key);
     shown.map_err(|error| Failure::bad_request("invalid_certificate", error.to_string()))
 }
 
 /// The certificate part of the cluster object.
 pub(crate) fn shown_in_cluster(app: &App) -> [(&'static str, Value); 2] {
-    let text = |name| app.control().certificate(name).map(|pair| pair.certificate).unwrap_or_default();
-    [("proxy_certificate", text(PROXY).into()), ("syncer_certificate", text(SYNCER).into())]
+    let text = |name| {
+        app.control()
+            .certificate(name)
+            .map(|pair| pair.certificate)
+            .unwrap_or_default()
+    };
+    [
+        ("proxy_certificate", text(PROXY).into()),
+        ("syncer_certificate", text(SYNCER).into()),
+    ]
 }

@@ -16,8 +16,13 @@ use crate::{documents, fields, translate};
 
 /// Policy keys that the cluster object repeats.
 const MIRRORED: [&str; 7] = [
-    "rack_aware", "slave_ha", "slave_ha_grace_period", "slave_ha_cooldown_period", "slave_ha_bdb_cooldown_period",
-    "default_sharded_proxy_policy", "default_non_sharded_proxy_policy",
+    "rack_aware",
+    "slave_ha",
+    "slave_ha_grace_period",
+    "slave_ha_cooldown_period",
+    "slave_ha_bdb_cooldown_period",
+    "default_sharded_proxy_policy",
+    "default_non_sharded_proxy_policy",
 ];
 /// Where the password of the mail server is kept, sealed; shown by no answer.
 const SMTP_PASSWORD: &str = "sealed_smtp_password";
@@ -41,7 +46,12 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
         return Ok(ok(&shown(&app, &would_be)));
     }
     move_listeners(&app, &changes).await?;
-    let event = documents::event(&call.caller, "cluster-updated", Subject::Installation, "cluster settings changed");
+    let event = documents::event(
+        &call.caller,
+        "cluster-updated",
+        Subject::Installation,
+        "cluster settings changed",
+    );
     documents::change(&app, &call.caller, Subject::Installation, CLUSTER, changes, Some(event)).await?;
     if let Some(listeners) = app.listeners() {
         apply_to_listeners(&app, listeners);
@@ -78,7 +88,10 @@ pub(crate) async fn witness_disk(_app: App, _call: Call) -> Answer {
 /// Brings the settings in force to the listeners: limits and TLS version. Ports are moved by [`move_listeners`].
 pub(crate) fn apply_to_listeners(app: &App, listeners: &Listeners) {
     let settings = app.settings();
-    let connections = settings.cluster.get("envoy_max_downstream_connections").and_then(Value::as_u64);
+    let connections = settings
+        .cluster
+        .get("envoy_max_downstream_connections")
+        .and_then(Value::as_u64);
     if let Some(connections) = connections.and_then(|connections| usize::try_from(connections).ok()) {
         listeners.https.set_connection_limit(connections);
         listeners.http.set_connection_limit(connections);
@@ -95,10 +108,16 @@ pub(crate) fn apply_to_listeners(app: &App, listeners: &Listeners) {
 /// Adds what follows from a body beyond its own keys: secrets, mirrors, objects that are merged key by key.
 fn complete(app: &App, settings: &Settings, body: &JsonObject, changes: &mut JsonObject) -> Result<(), Failure> {
     if let Some(password) = body.get("smtp_password").and_then(Value::as_str) {
-        changes.insert(SMTP_PASSWORD.to_owned(), json!(app.control().seal(&Secret::new(password))));
+        changes.insert(
+            SMTP_PASSWORD.to_owned(),
+            json!(app.control().seal(&Secret::new(password))),
+        );
     }
     // The older key of the two; the newer one wins when both are sent.
-    match (changes.get("smtp_tls_mode").and_then(Value::as_str), changes.get("smtp_use_tls").and_then(Value::as_bool)) {
+    match (
+        changes.get("smtp_tls_mode").and_then(Value::as_str),
+        changes.get("smtp_use_tls").and_then(Value::as_bool),
+    ) {
         (Some(mode), _) => {
             let used = mode != "none";
             changes.insert("smtp_use_tls".to_owned(), used.into());
@@ -113,14 +132,20 @@ fn complete(app: &App, settings: &Settings, body: &JsonObject, changes: &mut Jso
         changes.insert("alert_settings".to_owned(), merged);
     }
     if let Some(Value::Object(rotation)) = changes.get("logrotate_settings") {
-        let mut merged = settings.cluster.get("logrotate_settings").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut merged = settings
+            .cluster
+            .get("logrotate_settings")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         merged.extend(rotation.clone());
         changes.insert("logrotate_settings".to_owned(), Value::Object(merged));
     }
     match changes.get("debuginfo_path").and_then(Value::as_str) {
-        Some(path) if !Path::new(path).is_dir() => {
-            Err(Failure::bad_request("bad_debuginfo_path", "debuginfo_path must be a directory that exists"))
-        }
+        Some(path) if !Path::new(path).is_dir() => Err(Failure::bad_request(
+            "bad_debuginfo_path",
+            "debuginfo_path must be a directory that exists",
+        )),
         _ => Ok(()),
     }
 }
@@ -131,10 +156,18 @@ fn check_honoured(changes: &JsonObject) -> Result<(), Failure> {
     if changes.get("mtls_certificate_authentication") == Some(&Value::Bool(true)) {
         return refused("logging in with a client certificate is not available on this cluster");
     }
-    if changes.get("reserved_ports").and_then(Value::as_array).is_some_and(|ports| !ports.is_empty()) {
+    if changes
+        .get("reserved_ports")
+        .and_then(Value::as_array)
+        .is_some_and(|ports| !ports.is_empty())
+    {
         return refused("reserve ports with endpoints.port_range in the configuration of the control plane");
     }
-    if changes.get("s3_url").and_then(Value::as_str).is_some_and(|url| !url.is_empty()) {
+    if changes
+        .get("s3_url")
+        .and_then(Value::as_str)
+        .is_some_and(|url| !url.is_empty())
+    {
         return refused("backups to S3 are not available on this cluster");
     }
     Ok(())
@@ -142,9 +175,17 @@ fn check_honoured(changes: &JsonObject) -> Result<(), Failure> {
 
 /// Moves, opens or closes listeners as asked. A port in use is the caller's mistake and changes nothing.
 async fn move_listeners(app: &App, changes: &JsonObject) -> Result<(), Failure> {
-    let Some(listeners) = app.listeners() else { return Ok(()) };
-    let port = |name: &str| changes.get(name).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let in_use = |error: std::io::Error| Failure::bad_request("bad_nginx_conf", format!("the port cannot be used: {error}"));
+    let Some(listeners) = app.listeners() else {
+        return Ok(());
+    };
+    let port = |name: &str| {
+        changes
+            .get(name)
+            .and_then(Value::as_u64)
+            .and_then(|port| u16::try_from(port).ok())
+    };
+    let in_use =
+        |error: std::io::Error| Failure::bad_request("bad_nginx_conf", format!("the port cannot be used: {error}"));
     if let Some(port) = port("cnm_http_port") {
         listeners.http.move_to_port(port).await.map_err(in_use)?;
     }
@@ -163,7 +204,9 @@ async fn move_listeners(app: &App, changes: &JsonObject) -> Result<(), Failure> 
 fn shown(app: &App, settings: &JsonObject) -> JsonObject {
     let mut cluster = settings.clone();
     cluster.remove(SMTP_PASSWORD);
-    let created: Option<Timestamp> = cluster.remove("created_time").and_then(|time| serde_json::from_value(time).ok());
+    let created: Option<Timestamp> = cluster
+        .remove("created_time")
+        .and_then(|time| serde_json::from_value(time).ok());
     cluster.insert("name".to_owned(), app.cluster_name().into());
     if let Some(created) = created {
         cluster.insert("created_time".to_owned(), created.to_rfc3339_seconds().into());

@@ -45,6 +45,7 @@ pub(crate) mod roles;
 pub(crate) mod services;
 pub(crate) mod shard_stats;
 pub(crate) mod shards;
+pub(crate) mod stored;
 pub(crate) mod suffixes;
 pub(crate) mod tokens;
 pub(crate) mod usage_report;

@@ -1,17 +1,57 @@
-//! Node alerts.
+//! Alerts of nodes.
+
+use pilothouse_api::JsonObject;
+use pilothouse_model::{HostId, Subject};
+use serde_json::Value;
 
 use crate::app::App;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
+use crate::handlers::nodes;
+use crate::translate::alerts::shown;
 
-pub(crate) async fn list_all(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn list_all(app: App, call: Call) -> Answer {
+    let hosts = app.control().hosts();
+    let of_each = hosts.iter().map(|host| {
+        (
+            app.uid(Subject::Host(host.id)).to_string(),
+            Value::Object(of_node(&app, &call, host.id)),
+        )
+    });
+    Ok(ok(&of_each.collect::<JsonObject>()))
 }
 
-pub(crate) async fn list(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn list(app: App, call: Call) -> Answer {
+    let host = nodes::find(&app, call.uid("uid")?)?;
+    Ok(ok(&of_node(&app, &call, host.id)))
 }
 
-pub(crate) async fn get(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn get(app: App, call: Call) -> Answer {
+    let host = nodes::find(&app, call.uid("uid")?)?;
+    match of_node(&app, &call, host.id).remove(call.text("alert")) {
+        Some(alert) => Ok(ok(&alert)),
+        None => Err(Failure::not_found("alert_not_exist", "nodes have no such alert")),
+    }
+}
+
+fn of_node(app: &App, call: &Call, host: HostId) -> JsonObject {
+    let settings = app
+        .settings()
+        .cluster
+        .get("alert_settings")
+        .cloned()
+        .unwrap_or_default();
+    let ignore = call.request.query.flag("ignore_settings");
+    let names = settings
+        .as_object()
+        .into_iter()
+        .flat_map(JsonObject::keys)
+        .filter(|name| name.starts_with("node_"));
+    let alert = |name: &String| -> (String, Value) {
+        (
+            name.clone(),
+            shown(&settings, app.board(), Subject::Host(host), name, ignore),
+        )
+    };
+    names.map(alert).collect()
 }

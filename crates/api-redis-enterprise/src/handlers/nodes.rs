@@ -1,37 +1,230 @@
-//! Nodes.
+//! Nodes: the machines.
+
+use std::sync::Arc;
+
+use pilothouse_api::JsonObject;
+use pilothouse_control::HostChange;
+use pilothouse_model::{Host, Subject};
+use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::call::{Answer, Call};
+use crate::auth::own_caller;
+use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
+use crate::translate::node::{addresses, os_family, storage_size, supported_versions, uptime_seconds, version_sha};
+use crate::wire::node::{EFFECTIVE, NodeObject, NodeStatus, SETTINGS};
+use crate::{documents, fields, ids};
 
-pub(crate) async fn list(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+/// Document of a node: what is only stored and shown.
+const DOCUMENT: &str = "node";
+
+pub(crate) async fn list(app: App, _call: Call) -> Answer {
+    let nodes: Vec<NodeObject> = app.control().hosts().iter().map(|host| describe(&app, host)).collect();
+    Ok(ok(&nodes))
 }
 
-pub(crate) async fn get(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn get(app: App, call: Call) -> Answer {
+    Ok(ok(&describe(&app, &*find(&app, call.uid("uid")?)?)))
 }
 
-pub(crate) async fn update(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn update(app: App, call: Call) -> Answer {
+    let host = find(&app, call.uid("uid")?)?;
+    let body = call.body()?;
+    let settings = fields::checked(SETTINGS, &body)?;
+    let effective = fields::checked(EFFECTIVE, &body)?;
+    let text = |name: &str| effective.get(name).and_then(Value::as_str);
+    let node = describe(&app, &host);
+    if text("addr").is_some_and(|address| address != node.addr) {
+        return Err(Failure::not_acceptable(
+            "node_not_offline",
+            "the address of a node can be changed only while it is down",
+        ));
+    }
+    let accepts = effective.get("accept_servers").and_then(Value::as_bool);
+    if accepts == Some(false) && host.accepts_servers && node.shard_count > 0 {
+        return Err(Failure::not_acceptable("node_already_populated", "the node has shards"));
+    }
+    let rack = text("rack_id").map(str::to_owned);
+    if rack
+        .as_ref()
+        .is_some_and(|rack| *rack != host.rack && !host.rack.is_empty() && node.shard_count > 0)
+    {
+        return Err(Failure::not_acceptable(
+            "node_already_has_rack_id",
+            "the rack id of a node with shards is fixed",
+        ));
+    }
+    let change = HostChange {
+        accepts_servers: accepts,
+        rack,
+    };
+    let host = app.control().update_host(&call.caller, host.id, change).await?;
+    if !settings.is_empty() {
+        let event = documents::event(
+            &call.caller,
+            "host-updated",
+            Subject::Host(host.id),
+            "node settings changed",
+        );
+        documents::change(
+            &app,
+            &call.caller,
+            Subject::Host(host.id),
+            DOCUMENT,
+            settings,
+            Some(event),
+        )
+        .await?;
+    }
+    Ok(ok(&describe(&app, &host)))
 }
 
-pub(crate) async fn status_all(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn status_all(app: App, _call: Call) -> Answer {
+    let hosts = app.control().hosts();
+    let statuses = hosts.iter().map(|host| {
+        (
+            app.uid(Subject::Host(host.id)).to_string(),
+            json!(node_status(&app, host)),
+        )
+    });
+    Ok(ok(&statuses.collect::<JsonObject>()))
 }
 
-pub(crate) async fn status(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn status(app: App, call: Call) -> Answer {
+    Ok(ok(&node_status(&app, &*find(&app, call.uid("uid")?)?)))
 }
 
-pub(crate) async fn check(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn check(app: App, call: Call) -> Answer {
+    let host = find(&app, call.uid("uid")?)?;
+    Ok(ok(
+        &json!({"node_uid": app.uid(Subject::Host(host.id)), "result": true}),
+    ))
 }
 
-pub(crate) async fn watchdog_all(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn watchdog_all(app: App, _call: Call) -> Answer {
+    let hosts = app.control().hosts();
+    let statuses = hosts
+        .iter()
+        .map(|host| (app.uid(Subject::Host(host.id)).to_string(), watchdog_status(&app, host)));
+    Ok(ok(&statuses.collect::<JsonObject>()))
 }
 
-pub(crate) async fn watchdog(_app: App, _call: Call) -> Answer {
-    Err(Failure::unknown_path())
+pub(crate) async fn watchdog(app: App, call: Call) -> Answer {
+    Ok(ok(&watchdog_status(&app, &*find(&app, call.uid("uid")?)?)))
+}
+
+/// The host that is the node with that uid.
+pub(crate) fn find(app: &App, uid: u64) -> Result<Arc<Host>, Failure> {
+    let id = ids::host(app.control(), uid);
+    let host = app.control().hosts().into_iter().find(|host| Some(host.id) == id);
+    host.ok_or_else(|| Failure::not_found("node_not_found", "there is no such node"))
+}
+
+/// The address of the cluster's machine that clients are told.
+pub(crate) fn address(app: &App) -> String {
+    let control = app.control();
+    let advertised = control.settings().advertise_address;
+    if advertised.is_unspecified() {
+        let facts = control.host_facts();
+        return addresses(&facts, advertised)
+            .first()
+            .map(|first| first.address.clone())
+            .unwrap_or_default();
+    }
+    advertised.to_string()
+}
+
+/// Uids of the servers on a host: primaries, then replicas.
+fn shards_on(app: &App, host: &Host) -> (Vec<u64>, Vec<u64>) {
+    let (mut primaries, mut replicas) = (Vec::new(), Vec::new());
+    for view in app.control().databases(&own_caller(app)) {
+        for shard in &view.database.layout.shards {
+            for server in shard.servers.iter().filter(|server| server.host == host.id) {
+                let uid = app.uid(Subject::Server(server.id));
+                if shard.lineage.primary == Some(server.id) {
+                    primaries.push(uid)
+                } else {
+                    replicas.push(uid)
+                }
+            }
+        }
+    }
+    primaries.sort_unstable();
+    replicas.sort_unstable();
+    (primaries, replicas)
+}
+
+fn describe(app: &App, host: &Host) -> NodeObject {
+    let control = app.control();
+    let facts = control.host_facts();
+    let (primaries, replicas) = shards_on(app, host);
+    let mut shard_list = primaries;
+    shard_list.extend(replicas);
+    shard_list.sort_unstable();
+    let path = facts.data_dir.display().to_string();
+    NodeObject {
+        uid: app.uid(Subject::Host(host.id)),
+        status: "active",
+        addr: address(app),
+        accept_servers: host.accepts_servers,
+        rack_id: host.rack.clone(),
+        architecture: facts.architecture.clone(),
+        cores: facts.cores,
+        total_memory: facts.memory_bytes,
+        uptime: uptime_seconds(&facts, control.now()),
+        os_family: os_family(&facts),
+        os_name: facts.os_id.clone(),
+        os_semantic_version: facts.os_version_id.clone(),
+        os_version: facts.os_pretty_name.clone(),
+        software_version: app.options().software_version.clone(),
+        shard_count: shard_list.len(),
+        ram_shard_count: shard_list.len(),
+        flash_shard_count: 0,
+        shard_list,
+        ephemeral_storage_path: path.clone(),
+        ephemeral_storage_size: storage_size(facts.storage_bytes),
+        persistent_storage_path: path.clone(),
+        persistent_storage_size: storage_size(facts.storage_bytes),
+        bigredis_storage_path: path,
+        supported_database_versions: supported_versions(&control.engines()),
+        system_time: control.now().to_rfc3339_seconds(),
+        settings: fields::merged(
+            SETTINGS,
+            documents::read(app, Subject::Host(host.id), DOCUMENT).as_ref(),
+        ),
+    }
+}
+
+fn node_status(app: &App, host: &Host) -> NodeStatus {
+    let control = app.control();
+    let facts = control.host_facts();
+    let (master_shards, slave_shards) = shards_on(app, host);
+    let wanted: u64 = control
+        .databases(&own_caller(app))
+        .iter()
+        .map(|view| view.database.spec.memory_bytes)
+        .sum();
+    NodeStatus {
+        cores: facts.cores,
+        hostname: facts.hostname.clone(),
+        role: "master",
+        node_status: "OK",
+        software_version: app.options().software_version.clone(),
+        software_version_sha: version_sha(),
+        total_memory: facts.memory_bytes,
+        free_ram: control.machine_load().memory_available_bytes,
+        total_provisional_ram: facts.memory_bytes,
+        free_provisional_ram: facts.memory_bytes.saturating_sub(wanted),
+        node_overbooking_depth: wanted.saturating_sub(facts.memory_bytes),
+        master_shards,
+        slave_shards,
+    }
+}
+
+fn watchdog_status(app: &App, host: &Host) -> Value {
+    json!({
+        "uid": app.uid(Subject::Host(host.id)),
+        "status": "active",
+        "uptime": app.control().now().since(app.control().started_at()).as_secs(),
+    })
 }

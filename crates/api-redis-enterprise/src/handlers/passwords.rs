@@ -26,16 +26,32 @@ pub(crate) async fn add(app: App, call: Call) -> Answer {
     let request: PasswordRequest = call.body_as()?;
     // Quirk: the older keys mean a replacement also with this method.
     let replaces = request.new_password.is_none() && request.password.is_some();
-    set(&app, &call, request, if replaces { PasswordChange::Replace } else { PasswordChange::Add }).await
+    set(
+        &app,
+        &call,
+        request,
+        if replaces {
+            PasswordChange::Replace
+        } else {
+            PasswordChange::Add
+        },
+    )
+    .await
 }
 
 pub(crate) async fn remove(app: App, call: Call) -> Answer {
     let request: PasswordRequest = call.body_as()?;
     let user = whose(&app, &call, &request)?;
-    let password = request.old_password.or(request.password).filter(|password| !password.is_empty());
+    let password = request
+        .old_password
+        .or(request.password)
+        .filter(|password| !password.is_empty());
     let password = password.ok_or_else(|| Failure::bad_request("missing_field", "old_password is missing"))?;
     let change = PasswordChange::Remove(Secret::new(password));
-    app.control().change_passwords(&call.caller, user.id, change).await.map_err(password_failure)?;
+    app.control()
+        .change_passwords(&call.caller, user.id, change)
+        .await
+        .map_err(password_failure)?;
     Ok(ok_empty())
 }
 
@@ -49,7 +65,10 @@ async fn set(app: &App, call: &Call, request: PasswordRequest, change: fn(Secret
         auth::log_in(app, login, &Secret::new(old)).await?;
     }
     let change = change(Secret::new(password));
-    app.control().change_passwords(&call.caller, user.id, change).await.map_err(password_failure)?;
+    app.control()
+        .change_passwords(&call.caller, user.id, change)
+        .await
+        .map_err(password_failure)?;
     Ok(ok_empty())
 }
 
@@ -57,13 +76,21 @@ async fn set(app: &App, call: &Call, request: PasswordRequest, change: fn(Secret
 fn whose(app: &App, call: &Call, request: &PasswordRequest) -> Result<Arc<User>, Failure> {
     let Some(login) = request.username.as_deref().or(request.email.as_deref()) else {
         return call.principal.user.clone().ok_or_else(|| {
-            Failure::bad_request("missing_field", "username is missing: the account of the configuration is changed there")
+            Failure::bad_request(
+                "missing_field",
+                "username is missing: the account of the configuration is changed there",
+            )
         });
     };
     let found = app.control().user_by_login(login);
-    let own = found.as_ref().is_some_and(|user| call.principal.user.as_ref().is_some_and(|own| own.id == user.id));
+    let own = found
+        .as_ref()
+        .is_some_and(|user| call.principal.user.as_ref().is_some_and(|own| own.id == user.id));
     if !own && !call.principal.may(Permission::ManageUsers) {
-        return Err(Failure::forbidden("unauthorized_action", "the role of this user does not permit this"));
+        return Err(Failure::forbidden(
+            "unauthorized_action",
+            "the role of this user does not permit this",
+        ));
     }
     found.ok_or_else(|| Failure::not_found("user_not_exist", "there is no such user"))
 }

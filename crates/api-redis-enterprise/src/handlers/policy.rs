@@ -21,7 +21,12 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     changes.retain(|name, value| current.get(name) != Some(value));
     check_honoured(&app, &changes)?;
     if !call.dry_run() {
-        let event = documents::event(&call.caller, "cluster-updated", Subject::Installation, "cluster policy changed");
+        let event = documents::event(
+            &call.caller,
+            "cluster-updated",
+            Subject::Installation,
+            "cluster policy changed",
+        );
         documents::change(&app, &call.caller, Subject::Installation, POLICY, changes, Some(event)).await?;
         return Ok(ok(&shown(&app)));
     }
@@ -31,7 +36,9 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
 }
 
 pub(crate) async fn restore_default(app: App, call: Call) -> Answer {
-    app.control().delete_document(&call.caller, Subject::Installation, POLICY).await?;
+    app.control()
+        .delete_document(&call.caller, Subject::Installation, POLICY)
+        .await?;
     Ok(ok(&shown(&app)))
 }
 
@@ -66,11 +73,16 @@ pub(crate) fn check_honoured(app: &App, changes: &JsonObject) -> Result<(), Fail
         return refused("connection auditing needs an audit listener, and none is configured");
     }
     match changes.get("default_provisioned_redis_version").and_then(Value::as_str) {
-        Some(wanted) if !offers(app, wanted) => refused("default_provisioned_redis_version is not one of the versions on offer"),
+        Some(wanted) if !offers(app, wanted) => {
+            refused("default_provisioned_redis_version is not one of the versions on offer")
+        }
         _ => Ok(()),
     }
 }
 
 fn offers(app: &App, series: &str) -> bool {
-    app.control().engines().iter().any(|engine| engine.compatible.series() == series)
+    app.control()
+        .engines()
+        .iter()
+        .any(|engine| engine.compatible.series() == series)
 }

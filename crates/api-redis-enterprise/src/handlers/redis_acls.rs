@@ -15,7 +15,12 @@ use crate::{documents, ids};
 const DOCUMENT: &str = "redis-acl";
 
 pub(crate) async fn list(app: App, _call: Call) -> Answer {
-    let rules: Vec<AclObject> = app.control().acl_rules().iter().map(|rule| describe(&app, rule)).collect();
+    let rules: Vec<AclObject> = app
+        .control()
+        .acl_rules()
+        .iter()
+        .map(|rule| describe(&app, rule))
+        .collect();
     Ok(ok(&rules))
 }
 
@@ -60,16 +65,23 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
         shown.acl = change.rule.unwrap_or(shown.acl);
         return Ok(ok(&shown));
     }
-    let rule = app.control().update_acl_rule(&call.caller, rule.id, change).await.map_err(read_only)?;
+    let rule = app
+        .control()
+        .update_acl_rule(&call.caller, rule.id, change)
+        .await
+        .map_err(read_only)?;
     Ok(ok(&describe(&app, &rule)))
 }
 
 pub(crate) async fn delete(app: App, call: Call) -> Answer {
     let rule = find(&app, &call)?;
-    app.control().delete_acl_rule(&call.caller, rule.id).await.map_err(|error| match error {
-        ControlError::Conflict(why) => Failure::not_acceptable("redis_acl_in_use", why),
-        other => read_only(other),
-    })?;
+    app.control()
+        .delete_acl_rule(&call.caller, rule.id)
+        .await
+        .map_err(|error| match error {
+            ControlError::Conflict(why) => Failure::not_acceptable("redis_acl_in_use", why),
+            other => read_only(other),
+        })?;
     Ok(ok_empty())
 }
 
@@ -84,7 +96,11 @@ fn new_rule(call: &Call) -> Result<NewAclRule, Failure> {
     let request: AclRequest = call.body_as()?;
     let missing = |field: &str| Failure::bad_request("missing_field", format!("{field} is missing"));
     let extras = extras(&request);
-    let documents = if extras == AclExtras::default() { Vec::new() } else { vec![document(&extras)?] };
+    let documents = if extras == AclExtras::default() {
+        Vec::new()
+    } else {
+        vec![document(&extras)?]
+    };
     Ok(NewAclRule {
         name: request.name.ok_or_else(|| missing("name"))?,
         rule: request.acl.ok_or_else(|| missing("acl"))?,
@@ -109,17 +125,27 @@ fn changed_document(app: &App, rule: &AclRule, request: &AclRequest) -> Result<V
         max_version: wanted.max_version.or_else(|| current.max_version.clone()),
         account_id: wanted.account_id.or(current.account_id),
     };
-    if merged == current { Ok(Vec::new()) } else { Ok(vec![document(&merged)?]) }
+    if merged == current {
+        Ok(Vec::new())
+    } else {
+        Ok(vec![document(&merged)?])
+    }
 }
 
 fn document(extras: &AclExtras) -> Result<DocumentWrite, Failure> {
     let body = serde_json::to_value(extras).map_err(Failure::internal)?;
-    Ok(DocumentWrite { kind: DOCUMENT, version: documents::VERSION, body })
+    Ok(DocumentWrite {
+        kind: DOCUMENT,
+        version: documents::VERSION,
+        body,
+    })
 }
 
 fn stored_extras(app: &App, rule: &AclRule) -> AclExtras {
     let document = documents::read(app, Subject::AclRule(rule.id), DOCUMENT);
-    document.and_then(|body| serde_json::from_value(body).ok()).unwrap_or_default()
+    document
+        .and_then(|body| serde_json::from_value(body).ok())
+        .unwrap_or_default()
 }
 
 fn find(app: &App, call: &Call) -> Result<Arc<AclRule>, Failure> {

@@ -27,12 +27,20 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 pub(crate) async fn create(app: App, call: Call) -> Answer {
     let request: RoleRequest = call.body_as()?;
     refuse_resources(&request)?;
-    let name = request.name.ok_or_else(|| Failure::bad_request("missing_field", "name is missing"))?;
+    let name = request
+        .name
+        .ok_or_else(|| Failure::bad_request("missing_field", "name is missing"))?;
     let management = request.management.map_or(ManagementRole::None, ManagementRole::from);
-    let new = NewRole { name, management, documents: document(request.account_id) };
+    let new = NewRole {
+        name,
+        management,
+        documents: document(request.account_id),
+    };
     if call.dry_run() {
         app.control().check_new_role(&new)?;
-        return Ok(ok(&json!({"name": new.name, "management": crate::wire::user::ManagementWord::from(management)})));
+        return Ok(ok(
+            &json!({"name": new.name, "management": crate::wire::user::ManagementWord::from(management)}),
+        ));
     }
     let role = app.control().create_role(&call.caller, new).await?;
     Ok(ok(&describe(&app, &role)))
@@ -43,27 +51,41 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     let request: RoleRequest = call.body_as()?;
     refuse_resources(&request)?;
     let name = request.name.filter(|name| *name != role.name);
-    let management = request.management.map(ManagementRole::from).filter(|management| *management != role.management);
+    let management = request
+        .management
+        .map(ManagementRole::from)
+        .filter(|management| *management != role.management);
     if name.is_none() && management.is_none() && request.account_id.is_none() {
         return Ok(ok(&describe(&app, &role)));
     }
-    let change = RoleChange { name, management, documents: document(request.account_id) };
+    let change = RoleChange {
+        name,
+        management,
+        documents: document(request.account_id),
+    };
     if call.dry_run() {
         let mut shown = describe(&app, &role);
         shown.name = change.name.unwrap_or(shown.name);
         shown.management = change.management.map_or(shown.management, Into::into);
         return Ok(ok(&shown));
     }
-    let role = app.control().update_role(&call.caller, role.id, change).await.map_err(failure)?;
+    let role = app
+        .control()
+        .update_role(&call.caller, role.id, change)
+        .await
+        .map_err(failure)?;
     Ok(ok(&describe(&app, &role)))
 }
 
 pub(crate) async fn delete(app: App, call: Call) -> Answer {
     let role = find(&app, &call)?;
-    app.control().delete_role(&call.caller, role.id).await.map_err(|error| match error {
-        ControlError::Conflict(why) | ControlError::Forbidden(why) => Failure::not_acceptable("role_in_use", why),
-        other => other.into(),
-    })?;
+    app.control()
+        .delete_role(&call.caller, role.id)
+        .await
+        .map_err(|error| match error {
+            ControlError::Conflict(why) | ControlError::Forbidden(why) => Failure::not_acceptable("role_in_use", why),
+            other => other.into(),
+        })?;
     Ok(ok_empty())
 }
 
@@ -77,7 +99,11 @@ fn failure(error: ControlError) -> Failure {
 
 /// A role limited to some databases would not be limited here: refused rather than made too strong.
 fn refuse_resources(request: &RoleRequest) -> Result<(), Failure> {
-    if request.resources.as_ref().is_some_and(|resources| !resources.is_empty()) {
+    if request
+        .resources
+        .as_ref()
+        .is_some_and(|resources| !resources.is_empty())
+    {
         return Err(Failure::not_acceptable(
             "unsupported_resource",
             "roles that are limited to some databases are not available on this cluster",
@@ -88,7 +114,14 @@ fn refuse_resources(request: &RoleRequest) -> Result<(), Failure> {
 
 fn document(account_id: Option<i64>) -> Vec<DocumentWrite> {
     let body = |id: i64| json!({ "account_id": id });
-    account_id.map(|id| DocumentWrite { kind: DOCUMENT, version: documents::VERSION, body: body(id) }).into_iter().collect()
+    account_id
+        .map(|id| DocumentWrite {
+            kind: DOCUMENT,
+            version: documents::VERSION,
+            body: body(id),
+        })
+        .into_iter()
+        .collect()
 }
 
 fn find(app: &App, call: &Call) -> Result<Arc<Role>, Failure> {

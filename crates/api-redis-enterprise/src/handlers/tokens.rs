@@ -27,8 +27,14 @@ pub(crate) async fn refresh(app: App, call: Call) -> Answer {
 async fn issue(app: &App, principal: &Principal, ttl: Option<i64>) -> Answer {
     let ttl = ttl.unwrap_or(DEFAULT_TTL_SECONDS);
     if !(1..=MAX_TTL_SECONDS).contains(&ttl) {
-        return Err(Failure::bad_request("bad_request", format!("ttl must be 1 to {MAX_TTL_SECONDS} seconds")));
+        return Err(Failure::bad_request(
+            "bad_request",
+            format!("ttl must be 1 to {MAX_TTL_SECONDS} seconds"),
+        ));
     }
     let token = app.tokens().issue(app, principal, ttl).await?;
-    Ok(ok(&TokenAnswer { access_token: token.clone(), jwt: token }))
+    Ok(ok(&TokenAnswer {
+        access_token: token.clone(),
+        jwt: token,
+    }))
 }

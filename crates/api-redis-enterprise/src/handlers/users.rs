@@ -32,16 +32,25 @@ pub(crate) async fn create(app: App, call: Call) -> Answer {
     let body = call.body()?;
     let request: UserRequest = typed(body.clone())?;
     check_auth_method(&request)?;
-    let (email, name) = (request.email.clone().unwrap_or_default(), request.name.clone().unwrap_or_default());
+    let (email, name) = (
+        request.email.clone().unwrap_or_default(),
+        request.name.clone().unwrap_or_default(),
+    );
     if email.is_empty() && name.is_empty() {
         return Err(Failure::bad_request("missing_field", "email or name is missing"));
     }
-    let password = request.password.clone().ok_or_else(|| Failure::bad_request("missing_field", "password is missing"))?;
+    let password = request
+        .password
+        .clone()
+        .ok_or_else(|| Failure::bad_request("missing_field", "password is missing"))?;
     let login = if name.is_empty() { &email } else { &name };
     check_password(&app.settings().cluster, &password, login)?;
     let (management, roles) = rights(&app, &request)?.unwrap_or_else(|| {
         // The word that the SDK documents as the default.
-        (ManagementRole::DbViewer, roles_of_word(&app.control().roles(), ManagementRole::DbViewer))
+        (
+            ManagementRole::DbViewer,
+            roles_of_word(&app.control().roles(), ManagementRole::DbViewer),
+        )
     });
     let new = NewUser {
         email,
@@ -81,14 +90,19 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     }
     let control = app.control();
     if let Some(password) = request.password.clone() {
-        let replaced = control.change_passwords(&call.caller, user.id, PasswordChange::Replace(Secret::new(password))).await;
+        let replaced = control
+            .change_passwords(&call.caller, user.id, PasswordChange::Replace(Secret::new(password)))
+            .await;
         match replaced {
             // Scripts send whole objects with the password that is set already; only asking for nothing else is a mistake.
             Err(ControlError::AlreadyExists { .. }) if body.len() > 1 => {}
             other => other.map_err(password_failure)?,
         }
     }
-    control.update_user(&call.caller, user.id, change).await.map_err(update_failure)?;
+    control
+        .update_user(&call.caller, user.id, change)
+        .await
+        .map_err(update_failure)?;
     if !settings.is_empty() {
         documents::change(&app, &call.caller, Subject::User(user.id), DOCUMENT, settings, None).await?;
     }
@@ -105,12 +119,20 @@ pub(crate) async fn delete(app: App, call: Call) -> Answer {
     if call.principal.user.as_ref().is_some_and(|caller| caller.id == user.id) {
         return refused("users cannot delete themselves");
     }
-    app.control().delete_user(&call.caller, user.id).await.map_err(update_failure)?;
+    app.control()
+        .delete_user(&call.caller, user.id)
+        .await
+        .map_err(update_failure)?;
     Ok(ok_empty())
 }
 
 pub(crate) async fn own_role(_app: App, call: Call) -> Answer {
-    let role = call.principal.management.first().copied().unwrap_or(ManagementRole::None);
+    let role = call
+        .principal
+        .management
+        .first()
+        .copied()
+        .unwrap_or(ManagementRole::None);
     Ok(ok(&json!({"role": crate::wire::user::ManagementWord::from(role)})))
 }
 
@@ -146,7 +168,9 @@ pub(crate) fn password_failure(error: ControlError) -> Failure {
     let code = match &error {
         ControlError::AlreadyExists { .. } => "new_password_same_as_current",
         ControlError::Conflict(_) => "cannot_delete_last_password",
-        ControlError::NotFound { what: pilothouse_control::Noun::Document } => "invalid_param",
+        ControlError::NotFound {
+            what: pilothouse_control::Noun::Document,
+        } => "invalid_param",
         _ => return error.into(),
     };
     let description = match code {
@@ -194,9 +218,16 @@ fn rights(app: &App, request: &UserRequest) -> Result<Option<(ManagementRole, Ve
         let unknown = |uid: &u64| Failure::bad_request("invalid_role_uids_param", format!("there is no role {uid}"));
         let roles = uids
             .iter()
-            .map(|uid| ids::role(control, *uid).filter(|id| control.role(*id).is_some()).ok_or_else(|| unknown(uid)))
+            .map(|uid| {
+                ids::role(control, *uid)
+                    .filter(|id| control.role(*id).is_some())
+                    .ok_or_else(|| unknown(uid))
+            })
             .collect::<Result<Vec<RoleId>, Failure>>()?;
-        let first = roles.first().and_then(|id| control.role(*id)).map_or(ManagementRole::None, |role| role.management);
+        let first = roles
+            .first()
+            .and_then(|id| control.role(*id))
+            .map_or(ManagementRole::None, |role| role.management);
         return Ok(Some((first, roles)));
     }
     Ok(request.role.map(|word| {
@@ -208,23 +239,43 @@ fn rights(app: &App, request: &UserRequest) -> Result<Option<(ManagementRole, Ve
 /// What is to become of a user. Everybody changes their own name, password and alerts; the rest needs the permission.
 fn change(app: &App, user: &User, request: &UserRequest, own: bool, manages: bool) -> Result<UserChange, Failure> {
     if !own && !manages {
-        return Err(Failure::forbidden("forbidden", "the role of this user does not permit this"));
+        return Err(Failure::forbidden(
+            "forbidden",
+            "the role of this user does not permit this",
+        ));
     }
     let name = request.name.clone().filter(|name| *name != user.name);
     if name.is_some() && !own {
         // Quirk: the product lets nobody else change a name.
-        return Err(Failure::bad_request("unauthorized_action", "only users themselves can change their names"));
+        return Err(Failure::bad_request(
+            "unauthorized_action",
+            "only users themselves can change their names",
+        ));
     }
     let email = request.email.clone().filter(|email| *email != user.email);
-    let rights = rights(app, request)?.filter(|(management, roles)| *roles != user.roles || (roles.is_empty() && *management != user.management));
+    let rights = rights(app, request)?
+        .filter(|(management, roles)| *roles != user.roles || (roles.is_empty() && *management != user.management));
     if (email.is_some() || rights.is_some()) && !manages {
-        return Err(Failure::forbidden("forbidden", "users can change only their own name, password and alerts"));
+        return Err(Failure::forbidden(
+            "forbidden",
+            "users can change only their own name, password and alerts",
+        ));
     }
     if let Some(password) = &request.password {
-        check_password(&app.settings().cluster, password, name.as_deref().unwrap_or(user.database_login()))?;
+        check_password(
+            &app.settings().cluster,
+            password,
+            name.as_deref().unwrap_or(user.database_login()),
+        )?;
     }
     let (management, roles) = rights.map_or((None, None), |(management, roles)| (Some(management), Some(roles)));
-    Ok(UserChange { email, name, management, roles, ..UserChange::default() })
+    Ok(UserChange {
+        email,
+        name,
+        management,
+        roles,
+        ..UserChange::default()
+    })
 }
 
 fn would_be(app: &App, new: &NewUser) -> JsonObject {

@@ -35,7 +35,9 @@ pub(crate) fn supported_versions(engines: &[InstalledEngine]) -> Vec<SupportedVe
 
 /// The series of the newest engine on offer, Redis before Valkey: the default of new databases. `None` when no engine is installed.
 pub(crate) fn newest_series(engines: &[InstalledEngine]) -> Option<String> {
-    let newest = engines.iter().max_by_key(|engine| (engine.compatible, engine.kind == EngineKind::Redis))?;
+    let newest = engines
+        .iter()
+        .max_by_key(|engine| (engine.compatible, engine.kind == EngineKind::Redis))?;
     Some(newest.compatible.series())
 }
 
@@ -121,7 +123,12 @@ mod tests {
 
     fn installed(kind: EngineKind, version: &str, compatible: &str) -> InstalledEngine {
         let parse = |text| EngineVersion::parse(text).unwrap();
-        InstalledEngine { kind, version: parse(version), compatible: parse(compatible), binary: "/x".into() }
+        InstalledEngine {
+            kind,
+            version: parse(version),
+            compatible: parse(compatible),
+            binary: "/x".into(),
+        }
     }
 
     #[test]
@@ -132,8 +139,18 @@ mod tests {
             installed(EngineKind::Redis, "6.2.14", "6.2.14"),
         ];
         let shown = supported_versions(&engines);
-        let short: Vec<_> = shown.iter().map(|v| (v.engine, v.redis_version.as_str(), v.engine_version.as_str())).collect();
-        assert_eq!(short, [("valkey", "7.2", "8.1.0"), ("redis", "7.0", "7.0.15"), ("redis", "6.2", "6.2.14")]);
+        let short: Vec<_> = shown
+            .iter()
+            .map(|v| (v.engine, v.redis_version.as_str(), v.engine_version.as_str()))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("valkey", "7.2", "8.1.0"),
+                ("redis", "7.0", "7.0.15"),
+                ("redis", "6.2", "6.2.14")
+            ]
+        );
         assert_eq!(newest_series(&engines).as_deref(), Some("7.2"));
         assert_eq!(newest_series(&[]), None);
     }
@@ -141,7 +158,11 @@ mod tests {
     #[test]
     fn families_are_those_that_clients_know() {
         let family = |id: &str, like: &str| {
-            os_family(&HostFacts { os_id: id.to_owned(), os_like: like.to_owned(), ..HostFacts::default() })
+            os_family(&HostFacts {
+                os_id: id.to_owned(),
+                os_like: like.to_owned(),
+                ..HostFacts::default()
+            })
         };
         assert_eq!(family("ubuntu", "debian"), "ubuntu");
         assert_eq!(family("debian", ""), "ubuntu");

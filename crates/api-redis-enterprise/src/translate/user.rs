@@ -15,7 +15,12 @@ const SPECIAL: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ ";
 
 /// The roles that stand for a management word: the built-in role of that word, or none where there is no such role.
 pub(crate) fn roles_of_word(roles: &[Arc<Role>], word: ManagementRole) -> Vec<RoleId> {
-    roles.iter().filter(|role| role.built_in && role.management == word).map(|role| role.id).take(1).collect()
+    roles
+        .iter()
+        .filter(|role| role.built_in && role.management == word)
+        .map(|role| role.id)
+        .take(1)
+        .collect()
 }
 
 /// Checks a new password against the rules of the cluster.
@@ -32,7 +37,10 @@ pub(crate) fn check_password(cluster: &JsonObject, password: &str, login: &str) 
         return not_complex(&format!("a password must have at least {shortest} characters"));
     }
     let has = |kind: fn(char) -> bool| password.chars().any(kind);
-    let complex = has(char::is_uppercase) && has(char::is_lowercase) && has(|c| c.is_ascii_digit()) && has(|c| SPECIAL.contains(c));
+    let complex = has(char::is_uppercase)
+        && has(char::is_lowercase)
+        && has(|c| c.is_ascii_digit())
+        && has(|c| SPECIAL.contains(c));
     if !complex {
         return not_complex("a password needs an upper and a lower case letter, a digit and a special character");
     }
@@ -95,7 +103,14 @@ mod tests {
         };
         assert!(check(false, "x") && !check(false, ""));
         assert!(check(true, "Secret-99") && check(true, "pässÖ_12"));
-        for bad in ["Short-1", "secret-99", "SECRET-99", "Secret-xx", "Secret999", "Xx-1ANNAx"] {
+        for bad in [
+            "Short-1",
+            "secret-99",
+            "SECRET-99",
+            "Secret-xx",
+            "Secret999",
+            "Xx-1ANNAx",
+        ] {
             assert!(!check(true, bad), "{bad}");
         }
     }
@@ -145,7 +160,9 @@ mod tests {
     #[test]
     fn status_words() {
         let status = |status, now| shown(&user(status), None, context(now)).status;
-        let locked = UserStatus::Locked { until: Timestamp::from_millis(1_760_400_100_000) };
+        let locked = UserStatus::Locked {
+            until: Timestamp::from_millis(1_760_400_100_000),
+        };
         assert_eq!(status(locked, 1_760_400_099), "locked");
         assert_eq!(status(locked, 1_760_400_101), "active");
         assert_eq!(status(UserStatus::Active, 1_760_400_087 + 86_400), "password_expired");

@@ -43,9 +43,15 @@ impl Failures {
         if counted.len() >= COUNTED_MAX {
             counted.retain(|_, entry| now.since(entry.since) < policy.lockout_reset_after);
         }
-        let entry = counted.entry(user).or_insert(Counted { failures: 0, since: now });
+        let entry = counted.entry(user).or_insert(Counted {
+            failures: 0,
+            since: now,
+        });
         if now.since(entry.since) >= policy.lockout_reset_after {
-            *entry = Counted { failures: 0, since: now };
+            *entry = Counted {
+                failures: 0,
+                since: now,
+            };
         }
         entry.failures += 1;
         entry.failures >= policy.lockout_threshold
@@ -66,7 +72,12 @@ impl Control {
     ///
     /// # Errors
     /// [`ControlError::Unauthenticated`] for every reason alike: no such user, wrong password, locked.
-    pub async fn login(&self, login: &str, password: &Secret, policy: &AccessPolicy) -> Result<Arc<User>, ControlError> {
+    pub async fn login(
+        &self,
+        login: &str,
+        password: &Secret,
+        policy: &AccessPolicy,
+    ) -> Result<Arc<User>, ControlError> {
         let user = {
             let view = self.store().view();
             let found = view.user_by_login(login).ok_or(ControlError::Unauthenticated)?;
@@ -162,13 +173,20 @@ mod tests {
     #[test]
     fn old_failures_do_not_count() {
         let (failures, user) = (Failures::default(), UserId::new());
-        assert!(![0, 50, 61, 100].map(|second| failures.count(user, &POLICY, at(second))).contains(&true));
+        assert!(
+            ![0, 50, 61, 100]
+                .map(|second| failures.count(user, &POLICY, at(second)))
+                .contains(&true)
+        );
     }
 
     #[test]
     fn a_threshold_of_zero_never_locks() {
         let (failures, user) = (Failures::default(), UserId::new());
-        let policy = AccessPolicy { lockout_threshold: 0, ..POLICY };
+        let policy = AccessPolicy {
+            lockout_threshold: 0,
+            ..POLICY
+        };
         assert!(!(0..100).any(|_| failures.count(user, &policy, at(0))));
     }
 }

@@ -31,7 +31,10 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new() -> Self {
-        Self { verifier: LoginVerifier::new(), failures: login::Failures::default() }
+        Self {
+            verifier: LoginVerifier::new(),
+            failures: login::Failures::default(),
+        }
     }
 
     /// Forgets what is remembered of a user who changed.
@@ -46,34 +49,47 @@ fn management_of(view: &View, user: &User) -> Vec<ManagementRole> {
     if user.roles.is_empty() {
         return vec![user.management];
     }
-    let roles = user.roles.iter().filter_map(|id| view.get::<pilothouse_model::Role>(id));
+    let roles = user
+        .roles
+        .iter()
+        .filter_map(|id| view.get::<pilothouse_model::Role>(id));
     roles.map(|role| role.management).collect()
 }
 
 /// How many users may manage everything.
 fn administrators(view: &View) -> usize {
     let users = view.all::<User>();
-    users.filter(|user| management_of(view, user).contains(&ManagementRole::Admin)).count()
+    users
+        .filter(|user| management_of(view, user).contains(&ManagementRole::Admin))
+        .count()
 }
 
 /// Refuses a change after which nobody could manage everything any more.
 fn keeps_an_administrator(before: usize, after: &View) -> Result<(), ControlError> {
     if before > 0 && administrators(after) == 0 {
-        return Err(ControlError::Conflict("this would leave no user who may manage everything".to_owned()));
+        return Err(ControlError::Conflict(
+            "this would leave no user who may manage everything".to_owned(),
+        ));
     }
     Ok(())
 }
 
 /// The databases whose logins follow from these roles.
 fn databases_open_to(view: &View, roles: &[RoleId]) -> BTreeSet<DatabaseId> {
-    roles.iter().flat_map(|role| view.databases_bound_to_role(*role)).map(|database| database.id).collect()
+    roles
+        .iter()
+        .flat_map(|role| view.databases_bound_to_role(*role))
+        .map(|database| database.id)
+        .collect()
 }
 
 impl Control {
     /// Hashes a password where it hurts nobody.
     async fn hashed(&self, password: Secret) -> Result<pilothouse_model::PasswordHash, ControlError> {
         let (keyring, now) = (self.keyring().clone(), self.now());
-        tokio::task::spawn_blocking(move || keyring.hash_password(&password, now)).await.map_err(ControlError::internal)
+        tokio::task::spawn_blocking(move || keyring.hash_password(&password, now))
+            .await
+            .map_err(ControlError::internal)
     }
 
     fn wake_each(&self, databases: impl IntoIterator<Item = DatabaseId>) {

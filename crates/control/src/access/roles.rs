@@ -22,8 +22,11 @@ const BUILT_IN: [(&str, ManagementRole); 6] = [
 ];
 
 /// The ACL rules that always exist, in the order of their numbers.
-const BUILT_IN_RULES: [(&str, &str); 3] =
-    [("Full Access", "+@all ~*"), ("Read Only", "+@read ~*"), ("Not Dangerous", "+@all -@dangerous ~*")];
+const BUILT_IN_RULES: [(&str, &str); 3] = [
+    ("Full Access", "+@all ~*"),
+    ("Read Only", "+@read ~*"),
+    ("Not Dangerous", "+@all -@dangerous ~*"),
+];
 
 /// A role to be made.
 #[derive(Clone, Debug)]
@@ -53,16 +56,33 @@ impl Control {
     pub async fn ensure_built_in_access(&self) -> Result<(), ControlError> {
         self.transact(Urgency::Normal, |transaction| {
             for (name, management) in BUILT_IN {
-                if !transaction.view().all::<Role>().any(|role| role.built_in && role.name == name) {
-                    let role = Role { id: RoleId::new(), name: name.to_owned(), management, built_in: true };
+                if !transaction
+                    .view()
+                    .all::<Role>()
+                    .any(|role| role.built_in && role.name == name)
+                {
+                    let role = Role {
+                        id: RoleId::new(),
+                        name: name.to_owned(),
+                        management,
+                        built_in: true,
+                    };
                     self.schemes().allocate(transaction, Subject::Role(role.id), None)?;
                     transaction.put(role);
                 }
             }
             for (name, rule) in BUILT_IN_RULES {
-                if !transaction.view().all::<AclRule>().any(|rule| rule.built_in && rule.name == name) {
-                    let rule =
-                        AclRule { id: AclRuleId::new(), name: name.to_owned(), rule: rule.to_owned(), built_in: true };
+                if !transaction
+                    .view()
+                    .all::<AclRule>()
+                    .any(|rule| rule.built_in && rule.name == name)
+                {
+                    let rule = AclRule {
+                        id: AclRuleId::new(),
+                        name: name.to_owned(),
+                        rule: rule.to_owned(),
+                        built_in: true,
+                    };
                     self.schemes().allocate(transaction, Subject::AclRule(rule.id), None)?;
                     transaction.put(rule);
                 }
@@ -74,12 +94,19 @@ impl Control {
 
     /// Every role, oldest first.
     pub fn roles(&self) -> Vec<Arc<Role>> {
-        self.store().view().all::<Role>().map(|role| Arc::new((***role).clone())).collect()
+        self.store()
+            .view()
+            .all::<Role>()
+            .map(|role| Arc::new((***role).clone()))
+            .collect()
     }
 
     /// The role with that id.
     pub fn role(&self, id: RoleId) -> Option<Arc<Role>> {
-        self.store().view().get::<Role>(&id).map(|role| Arc::new((***role).clone()))
+        self.store()
+            .view()
+            .get::<Role>(&id)
+            .map(|role| Arc::new((***role).clone()))
     }
 
     /// Makes a role.
@@ -90,8 +117,17 @@ impl Control {
         let now = self.now();
         let role = self
             .transact(Urgency::Normal, |transaction| {
-                let NewRole { name, management, documents } = new;
-                let role = Role { id: RoleId::new(), name, management, built_in: false };
+                let NewRole {
+                    name,
+                    management,
+                    documents,
+                } = new;
+                let role = Role {
+                    id: RoleId::new(),
+                    name,
+                    management,
+                    built_in: false,
+                };
                 check(transaction.view(), &role)?;
                 let subject = Subject::Role(role.id);
                 self.schemes().allocate(transaction, subject, None)?;
@@ -108,7 +144,12 @@ impl Control {
 
     /// Checks a role that [`Control::create_role`] would make, and makes nothing.
     pub fn check_new_role(&self, new: &NewRole) -> Result<(), ControlError> {
-        let role = Role { id: RoleId::new(), name: new.name.clone(), management: new.management, built_in: false };
+        let role = Role {
+            id: RoleId::new(),
+            name: new.name.clone(),
+            management: new.management,
+            built_in: false,
+        };
         check(&self.store().view(), &role)
     }
 
@@ -117,7 +158,12 @@ impl Control {
     /// # Errors
     /// Name taken; [`ControlError::Forbidden`] for a built-in one; [`ControlError::Conflict`] when nobody would be left who may manage
     /// everything.
-    pub async fn update_role(&self, caller: &Caller, id: RoleId, change: RoleChange) -> Result<Arc<Role>, ControlError> {
+    pub async fn update_role(
+        &self,
+        caller: &Caller,
+        id: RoleId,
+        change: RoleChange,
+    ) -> Result<Arc<Role>, ControlError> {
         let now = self.now();
         let role = self
             .transact(Urgency::Normal, |transaction| {
@@ -177,7 +223,11 @@ impl Control {
 
 /// Takes the bindings of a role away from a database: a change of what is asked of it, carried out by its loop.
 fn unbind(transaction: &mut Transaction<'_>, database: DatabaseId, role: RoleId, now: pilothouse_model::Timestamp) {
-    let Some(mut database) = transaction.view().get::<Database>(&database).map(|database| (***database).clone()) else {
+    let Some(mut database) = transaction
+        .view()
+        .get::<Database>(&database)
+        .map(|database| database.record.as_ref().clone())
+    else {
         return;
     };
     database.spec.access.bindings.retain(|binding| binding.role != role);
@@ -189,7 +239,9 @@ fn unbind(transaction: &mut Transaction<'_>, database: DatabaseId, role: RoleId,
 fn changeable(view: &View, id: RoleId) -> Result<Role, ControlError> {
     let role = view.get::<Role>(&id).ok_or(ControlError::not_found(Noun::Role))?;
     if role.built_in {
-        return Err(ControlError::Forbidden("a built-in role can be neither changed nor deleted".to_owned()));
+        return Err(ControlError::Forbidden(
+            "a built-in role can be neither changed nor deleted".to_owned(),
+        ));
     }
     Ok((***role).clone())
 }
@@ -202,7 +254,10 @@ fn check(view: &View, role: &Role) -> Result<(), ControlError> {
         return Err(ControlError::invalid(Field::Name, why));
     }
     match view.all::<Role>().find(|other| other.name == role.name) {
-        Some(other) if other.id != role.id => Err(ControlError::AlreadyExists { what: Noun::Role, field: "name" }),
+        Some(other) if other.id != role.id => Err(ControlError::AlreadyExists {
+            what: Noun::Role,
+            field: "name",
+        }),
         _ => Ok(()),
     }
 }

@@ -37,12 +37,19 @@ pub struct AclRuleChange {
 impl Control {
     /// Every rule, oldest first.
     pub fn acl_rules(&self) -> Vec<Arc<AclRule>> {
-        self.store().view().all::<AclRule>().map(|rule| Arc::new((***rule).clone())).collect()
+        self.store()
+            .view()
+            .all::<AclRule>()
+            .map(|rule| Arc::new((***rule).clone()))
+            .collect()
     }
 
     /// The rule with that id.
     pub fn acl_rule(&self, id: AclRuleId) -> Option<Arc<AclRule>> {
-        self.store().view().get::<AclRule>(&id).map(|rule| Arc::new((***rule).clone()))
+        self.store()
+            .view()
+            .get::<AclRule>(&id)
+            .map(|rule| Arc::new((***rule).clone()))
     }
 
     /// Makes a rule.
@@ -52,7 +59,12 @@ impl Control {
     pub async fn create_acl_rule(&self, caller: &Caller, new: NewAclRule) -> Result<Arc<AclRule>, ControlError> {
         self.check_new_acl_rule(&new)?;
         let NewAclRule { name, rule, documents } = new;
-        let rule = AclRule { id: AclRuleId::new(), name, rule, built_in: false };
+        let rule = AclRule {
+            id: AclRuleId::new(),
+            name,
+            rule,
+            built_in: false,
+        };
         let now = self.now();
         self.transact(Urgency::Normal, |transaction| {
             check(transaction.view(), &rule)?;
@@ -71,8 +83,12 @@ impl Control {
 
     /// Checks a rule that [`Control::create_acl_rule`] would make, and makes nothing.
     pub fn check_new_acl_rule(&self, new: &NewAclRule) -> Result<(), ControlError> {
-        let rule =
-            AclRule { id: AclRuleId::new(), name: new.name.clone(), rule: new.rule.clone(), built_in: false };
+        let rule = AclRule {
+            id: AclRuleId::new(),
+            name: new.name.clone(),
+            rule: new.rule.clone(),
+            built_in: false,
+        };
         check(&self.store().view(), &rule)?;
         self.validate_acl_rule(&rule.rule)
     }
@@ -138,20 +154,31 @@ fn databases_bound(view: &View, rule: AclRuleId) -> BTreeSet<DatabaseId> {
 fn changeable(view: &View, id: AclRuleId) -> Result<AclRule, ControlError> {
     let rule = view.get::<AclRule>(&id).ok_or(ControlError::not_found(Noun::AclRule))?;
     if rule.built_in {
-        return Err(ControlError::Forbidden("a built-in rule can be neither changed nor deleted".to_owned()));
+        return Err(ControlError::Forbidden(
+            "a built-in rule can be neither changed nor deleted".to_owned(),
+        ));
     }
     Ok((***rule).clone())
 }
 
 fn check(view: &View, rule: &AclRule) -> Result<(), ControlError> {
     if rule.name.is_empty() || rule.name.len() > 256 || rule.name.chars().any(char::is_control) {
-        return Err(ControlError::invalid(Field::Name, "1 to 256 characters without control characters"));
+        return Err(ControlError::invalid(
+            Field::Name,
+            "1 to 256 characters without control characters",
+        ));
     }
     if rule.rule.len() > RULE_BYTES_MAX {
-        return Err(ControlError::invalid(Field::AclRule, format!("at most {RULE_BYTES_MAX} characters")));
+        return Err(ControlError::invalid(
+            Field::AclRule,
+            format!("at most {RULE_BYTES_MAX} characters"),
+        ));
     }
     match view.all::<AclRule>().find(|other| other.name == rule.name) {
-        Some(other) if other.id != rule.id => Err(ControlError::AlreadyExists { what: Noun::AclRule, field: "name" }),
+        Some(other) if other.id != rule.id => Err(ControlError::AlreadyExists {
+            what: Noun::AclRule,
+            field: "name",
+        }),
         _ => Ok(()),
     }
 }

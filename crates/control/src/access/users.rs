@@ -64,17 +64,27 @@ pub enum PasswordChange {
 impl Control {
     /// Every user, oldest first.
     pub fn users(&self) -> Vec<Arc<User>> {
-        self.store().view().all::<User>().map(|user| Arc::new((***user).clone())).collect()
+        self.store()
+            .view()
+            .all::<User>()
+            .map(|user| Arc::new((***user).clone()))
+            .collect()
     }
 
     /// The user with that id.
     pub fn user(&self, id: UserId) -> Option<Arc<User>> {
-        self.store().view().get::<User>(&id).map(|user| Arc::new((***user).clone()))
+        self.store()
+            .view()
+            .get::<User>(&id)
+            .map(|user| Arc::new((***user).clone()))
     }
 
     /// The user with that login.
     pub fn user_by_login(&self, login: &str) -> Option<Arc<User>> {
-        self.store().view().user_by_login(login).map(|user| Arc::new((***user).clone()))
+        self.store()
+            .view()
+            .user_by_login(login)
+            .map(|user| Arc::new((***user).clone()))
     }
 
     /// Makes a user, who can log in at once and becomes a login of every database bound to one of the roles.
@@ -82,7 +92,15 @@ impl Control {
     /// # Errors
     /// E-mail or name taken, a role that does not exist.
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<Arc<User>, ControlError> {
-        let NewUser { email, name, management, roles, password, wire_id, documents } = new;
+        let NewUser {
+            email,
+            name,
+            management,
+            roles,
+            password,
+            wire_id,
+            documents,
+        } = new;
         let passwords = match password {
             Some(password) => vec![self.hashed(password).await?],
             None => Vec::new(),
@@ -133,8 +151,21 @@ impl Control {
     ///
     /// # Errors
     /// As [`Control::create_user`]; [`ControlError::Conflict`] when nobody would be left who may manage everything.
-    pub async fn update_user(&self, caller: &Caller, id: UserId, change: UserChange) -> Result<Arc<User>, ControlError> {
-        let UserChange { email, name, management, roles, status, password, documents } = change;
+    pub async fn update_user(
+        &self,
+        caller: &Caller,
+        id: UserId,
+        change: UserChange,
+    ) -> Result<Arc<User>, ControlError> {
+        let UserChange {
+            email,
+            name,
+            management,
+            roles,
+            status,
+            password,
+            documents,
+        } = change;
         let password = match password {
             Some(password) => Some(self.hashed(password).await?),
             None => None,
@@ -158,7 +189,10 @@ impl Control {
                 if user != old {
                     transaction.put(user.clone());
                     keeps_an_administrator(before, transaction.view())?;
-                    transaction.append_event(now, event(caller, "user-updated", Subject::User(id), user.database_login()));
+                    transaction.append_event(
+                        now,
+                        event(caller, "user-updated", Subject::User(id), user.database_login()),
+                    );
                 }
                 let mut databases = databases_open_to(transaction.view(), &user.roles);
                 databases.extend(databases_open_to(transaction.view(), &old.roles));
@@ -199,7 +233,12 @@ impl Control {
     /// # Errors
     /// [`ControlError::AlreadyExists`] for a password that is valid already, [`ControlError::NotFound`] for one to remove that is not the
     /// user's (as a document, because users are found), [`ControlError::Conflict`] for the last one.
-    pub async fn change_passwords(&self, caller: &Caller, id: UserId, change: PasswordChange) -> Result<(), ControlError> {
+    pub async fn change_passwords(
+        &self,
+        caller: &Caller,
+        id: UserId,
+        change: PasswordChange,
+    ) -> Result<(), ControlError> {
         let known = self.user(id).ok_or(ControlError::not_found(Noun::User))?;
         let (PasswordChange::Replace(password) | PasswordChange::Add(password) | PasswordChange::Remove(password)) =
             &change;
@@ -208,9 +247,14 @@ impl Control {
         let hash = match &change {
             PasswordChange::Remove(_) => None,
             PasswordChange::Replace(_) | PasswordChange::Add(_) if !is_new => {
-                return Err(ControlError::AlreadyExists { what: Noun::User, field: "password" });
+                return Err(ControlError::AlreadyExists {
+                    what: Noun::User,
+                    field: "password",
+                });
             }
-            PasswordChange::Replace(password) | PasswordChange::Add(password) => Some(self.hashed(password.clone()).await?),
+            PasswordChange::Replace(password) | PasswordChange::Add(password) => {
+                Some(self.hashed(password.clone()).await?)
+            }
         };
         let now = self.now();
         let databases = self
@@ -222,9 +266,15 @@ impl Control {
                     _ => self.remove_password(&mut user.passwords, &digest)?,
                 }
                 if user.passwords.len() > PASSWORDS_MAX {
-                    return Err(ControlError::invalid(Field::Password, format!("at most {PASSWORDS_MAX} are valid at once")));
+                    return Err(ControlError::invalid(
+                        Field::Password,
+                        format!("at most {PASSWORDS_MAX} are valid at once"),
+                    ));
                 }
-                transaction.append_event(now, event(caller, "user-updated", Subject::User(id), user.database_login()));
+                transaction.append_event(
+                    now,
+                    event(caller, "user-updated", Subject::User(id), user.database_login()),
+                );
                 let databases = databases_open_to(transaction.view(), &user.roles);
                 transaction.put(user);
                 Ok(databases)
@@ -237,13 +287,18 @@ impl Control {
 
     fn remove_password(&self, passwords: &mut Vec<PasswordHash>, digest: &Secret) -> Result<(), ControlError> {
         let before = passwords.len();
-        let kept: Vec<PasswordHash> =
-            passwords.iter().filter(|hash| !self.is_password(hash, digest)).cloned().collect();
+        let kept: Vec<PasswordHash> = passwords
+            .iter()
+            .filter(|hash| !self.is_password(hash, digest))
+            .cloned()
+            .collect();
         if kept.len() == before {
             return Err(ControlError::not_found(Noun::Document));
         }
         if kept.is_empty() {
-            return Err(ControlError::Conflict("the last password of a user cannot be removed".to_owned()));
+            return Err(ControlError::Conflict(
+                "the last password of a user cannot be removed".to_owned(),
+            ));
         }
         *passwords = kept;
         Ok(())
@@ -255,12 +310,16 @@ impl Control {
 
     /// Both sides are hashes of which the caller knows at most one password: an early end of the comparison tells nothing.
     fn is_password(&self, hash: &PasswordHash, digest: &Secret) -> bool {
-        self.keyring().open(&hash.sealed_sha256).is_ok_and(|known| known == *digest)
+        self.keyring()
+            .open(&hash.sealed_sha256)
+            .is_ok_and(|known| known == *digest)
     }
 }
 
 fn found(view: &View, id: UserId) -> Result<User, ControlError> {
-    view.get::<User>(&id).map(|user| (***user).clone()).ok_or(ControlError::not_found(Noun::User))
+    view.get::<User>(&id)
+        .map(|user| (***user).clone())
+        .ok_or(ControlError::not_found(Noun::User))
 }
 
 /// Names and roles of a user, against all others.
@@ -269,7 +328,9 @@ fn check(view: &View, user: &User) -> Result<(), ControlError> {
         return Err(ControlError::invalid(Field::Name, "a user needs an e-mail or a name"));
     }
     for (text, field) in [(&user.email, Field::Email), (&user.name, Field::Name)] {
-        let allowed = text.chars().all(|c| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '&' | '<' | '>' | '"'));
+        let allowed = text
+            .chars()
+            .all(|c| c.is_ascii() && !c.is_ascii_control() && !matches!(c, '&' | '<' | '>' | '"'));
         if !allowed || text.len() > 255 {
             let why = "at most 255 ASCII characters without control characters and &, <, > and \"";
             return Err(ControlError::invalid(field, why));
@@ -279,7 +340,10 @@ fn check(view: &View, user: &User) -> Result<(), ControlError> {
         return Err(ControlError::invalid(Field::Roles, format!("there is no role {role}")));
     }
     let taken = |login: &str, field| match view.user_by_login(login) {
-        Some(other) if other.id != user.id => Err(ControlError::AlreadyExists { what: Noun::User, field }),
+        Some(other) if other.id != user.id => Err(ControlError::AlreadyExists {
+            what: Noun::User,
+            field,
+        }),
         _ => Ok(()),
     };
     // Compared across both kinds of name: whoever is called like another's e-mail would take over that login.
