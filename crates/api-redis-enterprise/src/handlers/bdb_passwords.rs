@@ -4,7 +4,7 @@ use pilothouse_control::DatabaseView;
 use pilothouse_model::{DatabaseSpec, Sealed, Secret};
 use serde_json::Value;
 
-use crate::app::{App, EFFECT_TIMEOUT};
+use crate::app::App;
 use crate::call::{Answer, Call, ok_empty};
 use crate::error::Failure;
 use crate::handlers::bdbs;
@@ -61,7 +61,7 @@ async fn change(
     let accepted = bdbs::change_spec(app, call, &view, spec).await?;
     // Whoever got 200 may log in with it at once.
     if let Some(operation) = &accepted.operation {
-        app.control().wait_operation(operation.id, EFFECT_TIMEOUT).await;
+        app.control().wait_operation(operation.id, bdbs::EFFECT_TIMEOUT).await;
     }
     Ok(ok_empty())
 }

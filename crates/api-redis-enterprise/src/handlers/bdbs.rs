@@ -1,6 +1,7 @@
 //! Databases: list, get, create, update, delete.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pilothouse_api::{JsonObject, Response};
 use pilothouse_control::{Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase};
@@ -9,7 +10,7 @@ use pilothouse_model::{
 };
 use serde_json::{Value, json};
 
-use crate::app::{App, EFFECT_TIMEOUT};
+use crate::app::App;
 use crate::auth::{Permission, Principal};
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
@@ -125,6 +126,9 @@ pub(crate) async fn update_with_action(app: App, call: Call) -> Answer {
     };
     Ok(Presenter::new(&app, &call.principal).accepted(&accepted, &document))
 }
+
+/// How long a request waits for an effect that it promises to have had when it answers.
+pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Length of a generated password of the data-plane user `admin`.
 const ADMIN_PASSWORD_LENGTH: usize = 48;

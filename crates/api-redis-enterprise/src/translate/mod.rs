@@ -9,4 +9,7 @@ pub(crate) mod event;
 pub(crate) mod node;
 pub(crate) mod permissions;
 pub(crate) mod placement;
+pub(crate) mod shard;
+pub(crate) mod stats;
+pub(crate) mod usage;
 pub(crate) mod user;

@@ -12,7 +12,7 @@ mod refuse;
 mod replica_of;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tuning;
 mod version;
 
@@ -20,14 +20,15 @@ use std::net::IpAddr;
 
 use pilothouse_api::JsonObject;
 use pilothouse_model::{AclRuleId, DatabaseName, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::Failure;
+use crate::wire::bdb::{ECHO, EFFECTIVE};
 
 pub(crate) use apply::{IMPORT_SOURCES, create, update};
 pub(crate) use location::{Purpose, locations, parse as location};
-pub(crate) use show::{Shown, failure_reason, show};
-pub(crate) use version::{installed_of_series, wire_versions};
+pub(crate) use show::{Shown, show};
+pub(crate) use version::installed_of_series;
 
 /// What a body asks for.
 #[derive(Clone, Debug)]
@@ -101,6 +102,14 @@ impl<'a> Body<'a> {
     fn list(&self, name: &str) -> Option<&'a [Value]> {
         self.get(name)?.as_array().map(Vec::as_slice)
     }
+}
+
+/// The JSON schema of the object, made from the tables that requests are checked against.
+pub(crate) fn schema() -> Value {
+    let all: Vec<_> = EFFECTIVE.iter().chain(ECHO).copied().collect();
+    let mut schema = crate::fields::schema(&all, "a database");
+    schema["required"] = json!(["name", "memory_size"]);
+    schema
 }
 
 /// A random number below `limit`; 0 when that is 0.

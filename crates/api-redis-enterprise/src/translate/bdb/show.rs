@@ -223,7 +223,7 @@ impl Travel {
 }
 
 /// Why a transfer failed, in the words that clients know.
-pub(crate) fn failure_reason(transfer: &Transfer) -> String {
+fn failure_reason(transfer: &Transfer) -> String {
     let Some((class, message)) = &transfer.status.failure else { return String::new() };
     let inbound = transfer.kind == TransferKind::Import;
     match (class.as_str(), inbound) {

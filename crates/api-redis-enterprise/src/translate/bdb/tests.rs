@@ -6,8 +6,6 @@ use pilothouse_model::{
     Lifecycle, Lineage, Location, Management, Observation, Persistence, ReplicaSync, RoleBinding, Server, ServerId, ServerPorts,
     Shard, ShardId, SlotRange, SnapshotRule, TenantId, TlsMode,
 };
-use serde_json::json;
-
 use super::*;
 
 /// Seals by reversing: enough to tell cipher text from clear text.
@@ -106,13 +104,22 @@ fn database(draft: &Draft) -> Database {
     }
 }
 
-fn shown(database: Database, document: &JsonObject, secrets: bool) -> Value {
-    let view = DatabaseView {
+/// A database without anything special.
+pub(crate) fn view() -> DatabaseView {
+    view_of(database(&created(json!({})).unwrap()))
+}
+
+fn view_of(database: Database) -> DatabaseView {
+    DatabaseView {
         database: Arc::new(database),
         lifecycle: Lifecycle::Active,
         operation: None,
         observation: Arc::new(Observation::default()),
-    };
+    }
+}
+
+fn shown(database: Database, document: &JsonObject, secrets: bool) -> Value {
+    let view = view_of(database);
     let engines = engines();
     let with = Shown {
         uid: Some(1),
@@ -449,4 +456,12 @@ fn locations_are_read_in_all_their_forms() {
     for bad in [json!(7), json!({}), json!({"type": "what"}), json!("ftp://"), json!("a b"), json!({"type": "url"}), json!("ftp://a b/")] {
         assert_eq!(read(bad.clone(), Purpose::Write).unwrap_err().code, "invalid_schema", "{bad}");
     }
+}
+
+#[test]
+fn the_schema_names_every_field_and_its_range() {
+    let schema = schema();
+    assert_eq!(schema["properties"]["shards_count"], json!({"type": "integer", "minimum": 1, "maximum": 512, "default": 1}));
+    assert_eq!(schema["properties"]["crdt_guid"]["readOnly"], true);
+    assert_eq!(schema["required"], json!(["name", "memory_size"]));
 }

@@ -55,7 +55,7 @@ fn wire_version(engine: &InstalledEngine) -> String {
 }
 
 /// `version` and `redis_version` of a database.
-pub(crate) fn wire_versions(engines: &[InstalledEngine], kind: EngineKind, version: EngineVersion) -> (String, String) {
+pub(super) fn wire_versions(engines: &[InstalledEngine], kind: EngineKind, version: EngineVersion) -> (String, String) {
     let installed = engines.iter().find(|engine| engine.kind == kind && engine.version == version);
     let told = installed.map_or(version, |engine| engine.compatible);
     (told.to_string(), told.series())
