@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{Engine, ErrorClass, ManagementAccess, ServerDirectory, Session};
-use pilothouse_model::{DatabaseId, Server, ServerId};
+use pilothouse_model::{DatabaseId, Liveness, Server, ServerId};
 use pilothouse_planner::Verdict;
 use pilothouse_runtime::{Exit, ProcessActivity};
 use tokio::time::MissedTickBehavior;
@@ -195,9 +195,10 @@ impl Probe {
             },
         };
         match session.probe(deadline).await {
-            Ok(_) => {
+            Ok(liveness) => {
+                // A late reply is still waited for on the same connection: asking again would only queue behind it.
                 self.session = Some(session);
-                true
+                matches!(liveness, Liveness::Ok | Liveness::Loading | Liveness::Busy)
             }
             Err(error) => error.class != ErrorClass::Transient,
         }
