@@ -105,11 +105,27 @@ impl GatewayClient {
     }
 
     async fn wait<T>(&self, (ticket, answer): Ticket<T>) -> Result<T, GatewayError> {
+        let _forget = Forget {
+            shared: &self.shared,
+            ticket,
+        };
         match tokio::time::timeout(self.patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(GatewayError::Unreachable("the client was shut down".into())),
             Err(_) => Err(self.shared.state().give_up(ticket)),
         }
+    }
+}
+
+/// Removes what is kept of a call when its future ends, also when the caller drops it.
+struct Forget<'a> {
+    shared: &'a Shared,
+    ticket: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.shared.state().forget(self.ticket);
     }
 }
 

@@ -42,6 +42,7 @@ fn main() {
         wait_until_accepting(address);
     }
 
+    measure_changes(&directory.path().join("changes"));
     for (title, pipeline, requests) in [("-c 50", 1, requests), ("-c 50 -P 16", 16, 5 * requests)] {
         let mut figures: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
         for _ in 0..runs {
@@ -75,6 +76,47 @@ fn main() {
                 mean_of(1)
             );
         }
+    }
+}
+
+/// How long the control plane waits for a change of one route, with few and with many routes in the table.
+fn measure_changes(directory: &Path) {
+    const CHANGES: usize = 5_000;
+    std::fs::create_dir(directory).expect("a directory");
+    let _gateway = start_gateway(directory, &[]);
+    println!("\nset of one route until acknowledged, microseconds, {CHANGES} changes");
+    println!("| routes in the table | median | 99th of 100 | slowest |\n|---|---|---|---|");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    for count in [1_u16, 10_000] {
+        let routes = (0..count).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            route(SocketAddr::from(([127, 99, high, low], 7000)), RouteState::Held)
+        });
+        let mut routes: Vec<Route> = routes.collect();
+        let mut times = runtime.block_on(async {
+            let client = GatewayClient::start(GatewayPaths::new(directory).socket, "bench".into(), routes.clone());
+            client.synced().await.expect("the table is applied");
+            let mut times = Vec::with_capacity(CHANGES);
+            for change in 0..CHANGES {
+                let port = u16::try_from(change).expect("few changes");
+                routes[0].state = RouteState::Open(Backend::Tcp(SocketAddr::from(([127, 0, 0, 1], port))));
+                let began = Instant::now();
+                client.set(routes[0].clone()).await.expect("the route is set");
+                times.push(began.elapsed().as_micros());
+            }
+            client.shutdown().await;
+            times
+        });
+        times.sort_unstable();
+        println!(
+            "| {count} | {} | {} | {} |",
+            times[CHANGES / 2],
+            times[CHANGES * 99 / 100],
+            times[CHANGES - 1]
+        );
     }
 }
 
@@ -144,21 +186,27 @@ fn start_gateway(directory: &Path, routes: &[(SocketAddr, Backend)]) -> Process 
     runtime.block_on(async {
         let client = GatewayClient::start(GatewayPaths::new(directory).socket, "bench".into(), Vec::new());
         for (address, backend) in routes {
-            let route = Route {
-                database: DatabaseId::new(),
-                endpoint: Endpoint {
-                    address: address.ip(),
-                    port: address.port(),
-                },
-                state: RouteState::Open(backend.clone()),
-                source_allow: Vec::new(),
-                max_connections: 0,
-            };
-            client.set(route).await.expect("the route is set");
+            client
+                .set(route(*address, RouteState::Open(backend.clone())))
+                .await
+                .expect("the route is set");
         }
         client.shutdown().await;
     });
     process
+}
+
+fn route(address: SocketAddr, state: RouteState) -> Route {
+    Route {
+        database: DatabaseId::new(),
+        endpoint: Endpoint {
+            address: address.ip(),
+            port: address.port(),
+        },
+        state,
+        source_allow: Vec::new(),
+        max_connections: 0,
+    }
 }
 
 /// A process of ours, killed in the end.

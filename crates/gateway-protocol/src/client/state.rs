@@ -92,7 +92,18 @@ impl State {
         // A path that is not UTF-8 has no JSON; found out here, it fails its own call and not every later table.
         serde_json::to_vec(&change).map_err(|error| GatewayError::Refused(error.to_string()))?;
         let (database, reservation) = match &change {
-            Change::Reserve { database, .. } => (*database, true),
+            Change::Reserve { database, endpoint } => {
+                // Judged here, because the table that is sent on connect cannot express the question.
+                if let Some(present) = self.desired.get(database)
+                    && present.route.endpoint != *endpoint
+                {
+                    return Err(GatewayError::Bind {
+                        address: SocketAddr::new(endpoint.address, endpoint.port),
+                        reason: format!("the database already has {}", present.route.endpoint),
+                    });
+                }
+                (*database, true)
+            }
             Change::Set(route) => (route.database, false),
             Change::Remove { database } => (*database, false),
         };
@@ -155,6 +166,12 @@ impl State {
         }
     }
 
+    /// Forgets a call that nobody waits for any more. What it asked for stays asked.
+    pub(super) fn forget(&mut self, ticket: u64) {
+        self.loads.remove(&ticket);
+        self.waiting.remove(&ticket);
+    }
+
     /// The connection stands: gives the table to send first. What is asked from now on goes through `outbox`, in order after it.
     pub(super) fn connected(&mut self, peer: GatewayPeer, outbox: mpsc::UnboundedSender<ToGateway>) -> ToGateway {
         for request in self.loads.keys() {
@@ -182,6 +199,9 @@ impl State {
     /// The gateway does not want us. Waiting is of no use, since only another gateway would answer otherwise.
     pub(super) fn refused(&mut self, reason: String) {
         for waiting in std::mem::take(&mut self.waiting).into_values() {
+            if let (Some(database), true) = (waiting.database, waiting.reservation) {
+                self.withdraw(database, waiting.revision);
+            }
             let _ = waiting.answer.send(Err(GatewayError::Refused(reason.clone())));
         }
         for answer in std::mem::take(&mut self.loads).into_values() {
@@ -287,7 +307,7 @@ impl State {
         let revision = self.revision;
         match &change {
             Change::Reserve { database, endpoint } => {
-                // A database that has a route keeps it: the gateway judges whether it is the same endpoint.
+                // A database that has a route keeps it.
                 self.desired.entry(*database).or_insert_with(|| Desired {
                     route: Route {
                         database: *database,
@@ -338,3 +358,6 @@ fn bind_error(failure: &BindFailure) -> GatewayError {
         reason: failure.reason.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

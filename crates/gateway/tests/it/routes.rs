@@ -73,7 +73,7 @@ async fn held_connections_are_carried_as_soon_as_there_is_a_primary() {
 
 #[tokio::test]
 async fn waiting_has_limits() {
-    let gateway = TestGateway::start_with(&["--hold", "300", "--held-connections", "2"]);
+    let gateway = TestGateway::start_with(&["--hold", "800", "--held-connections", "2"]);
     let client = gateway.client();
     let (database, endpoint) = (DatabaseId::new(), free_endpoint());
     client.reserve(database, endpoint).await.unwrap();
