@@ -106,30 +106,55 @@ pub(crate) mod tests {
     #[test]
     fn every_lifecycle_has_a_word_of_this_api() {
         let check = |lifecycle, kind: Option<OperationKind>, word| {
-            assert_eq!(status(lifecycle, kind.map(operation).as_ref()), word, "{lifecycle:?} {kind:?}");
+            assert_eq!(
+                status(lifecycle, kind.map(operation).as_ref()),
+                word,
+                "{lifecycle:?} {kind:?}"
+            );
         };
         check(Lifecycle::Creating, Some(OperationKind::CreateDatabase), "pending");
         check(Lifecycle::CreationFailed, None, "creation-failed");
         check(Lifecycle::Active, None, "active");
-        check(Lifecycle::Changing, Some(OperationKind::UpdateDatabase), "active-change-pending");
+        check(
+            Lifecycle::Changing,
+            Some(OperationKind::UpdateDatabase),
+            "active-change-pending",
+        );
         check(Lifecycle::Changing, Some(OperationKind::ExportDatabase), "active");
         check(Lifecycle::Changing, Some(OperationKind::BackupDatabase), "active");
         check(Lifecycle::Unavailable, None, "active-change-pending");
-        check(Lifecycle::Importing, Some(OperationKind::ImportDatabase), "import-pending");
+        check(
+            Lifecycle::Importing,
+            Some(OperationKind::ImportDatabase),
+            "import-pending",
+        );
         check(Lifecycle::Recovery, None, "recovery");
-        check(Lifecycle::Deleting, Some(OperationKind::DeleteDatabase), "delete-pending");
+        check(
+            Lifecycle::Deleting,
+            Some(OperationKind::DeleteDatabase),
+            "delete-pending",
+        );
     }
 
     #[test]
     fn actions_have_states() {
         let mut operation = operation(OperationKind::UpdateDatabase);
-        assert_eq!((ActionState::of(&operation).v1(), ActionState::of(&operation).v2()), ("active", "running"));
+        assert_eq!(
+            (ActionState::of(&operation).v1(), ActionState::of(&operation).v2()),
+            ("active", "running")
+        );
         operation.phase = OperationPhase::Received;
-        assert_eq!((ActionState::of(&operation).v1(), ActionState::of(&operation).v2()), ("pending", "queued"));
+        assert_eq!(
+            (ActionState::of(&operation).v1(), ActionState::of(&operation).v2()),
+            ("pending", "queued")
+        );
         operation.result = Some(OperationResult::Succeeded);
         assert_eq!(ActionState::of(&operation).v1(), "completed");
         operation.result = None;
-        operation.phase = OperationPhase::Failed { code: "busy".to_owned(), message: String::new() };
+        operation.phase = OperationPhase::Failed {
+            code: "busy".to_owned(),
+            message: String::new(),
+        };
         assert_eq!(ActionState::of(&operation).v2(), "failed");
     }
 }

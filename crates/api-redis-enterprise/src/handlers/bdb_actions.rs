@@ -35,7 +35,11 @@ pub(crate) async fn recovery_plan(app: App, call: Call) -> Answer {
         .map(|file| {
             let shard = view.database.layout.shard_of(file.server);
             let primary = shard.is_some_and(|shard| shard.lineage.primary == Some(file.server));
-            let host = view.database.layout.server(file.server).map(|server| app.uid(Subject::Host(server.host)));
+            let host = view
+                .database
+                .layout
+                .server(file.server)
+                .map(|server| app.uid(Subject::Host(server.host)));
             RecoveryFile {
                 filename: file.name,
                 last_modified: file.modified.as_millis() as f64 / 1000.0,
@@ -60,8 +64,13 @@ struct RecoverBody {
 pub(crate) async fn recover(app: App, call: Call) -> Answer {
     let view = bdbs::find(&app, &call)?;
     let body: RecoverBody = call.body_as()?;
-    let command = RecoverDatabase { without_data: body.recover_without_data.unwrap_or(false) };
-    let accepted = app.control().recover_database(&call.caller, view.database.id, command, bdbs::options(&call)).await?;
+    let command = RecoverDatabase {
+        without_data: body.recover_without_data.unwrap_or(false),
+    };
+    let accepted = app
+        .control()
+        .recover_database(&call.caller, view.database.id, command, bdbs::options(&call))
+        .await?;
     Ok(bdbs::action_uid(&app, &call, &accepted))
 }
 
@@ -70,29 +79,48 @@ pub(crate) async fn optimize_placement(app: App, call: Call) -> Answer {
     let spec = &view.database.spec;
     let number = |name: &str, present: u64| match call.query(name) {
         None | Some("") => Ok(present),
-        Some(text) => text.parse::<u64>().map_err(|_| Failure::bad_request("bad_request", format!("{name} must be a whole number"))),
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| Failure::bad_request("bad_request", format!("{name} must be a whole number"))),
     };
     let shards = number("shards_count", u64::from(spec.shards))?;
     let memory = number("memory_size", spec.memory_bytes)?;
     let shards = u32::try_from(shards).ok().filter(|count| (1..=512).contains(count));
     let shards = shards.ok_or_else(|| Failure::bad_request("bad_request", "shards_count must be from 1 to 512"))?;
-    let replication = call.query("replication").map_or(spec.replicas > 0, |word| word == "true" || word == "1");
-    let avoided: Vec<&str> = call.query("avoid_nodes").map(|list| list.split(',').collect()).unwrap_or_default();
+    let replication = call
+        .query("replication")
+        .map_or(spec.replicas > 0, |word| word == "true" || word == "1");
+    let avoided: Vec<&str> = call
+        .query("avoid_nodes")
+        .map(|list| list.split(',').collect())
+        .unwrap_or_default();
     let mut nodes = node_uids(&app);
     nodes.retain(|uid| !avoided.contains(&uid.to_string().as_str()));
-    let too_large = !app.settings().policy_flag("shards_overbooking") && memory > app.control().host_facts().memory_bytes;
+    let too_large =
+        !app.settings().policy_flag("shards_overbooking") && memory > app.control().host_facts().memory_bytes;
     if nodes.is_empty() || too_large {
-        return Err(Failure::not_acceptable("insufficient_resources", "the nodes have no room for such a database"));
+        return Err(Failure::not_acceptable(
+            "insufficient_resources",
+            "the nodes have no room for such a database",
+        ));
     }
     Ok(ok(&placement::blueprint(shards, replication, &nodes)))
 }
 
 fn node_uids(app: &App) -> Vec<u64> {
-    app.control().hosts().iter().map(|host| app.uid(Subject::Host(host.id))).collect()
+    app.control()
+        .hosts()
+        .iter()
+        .map(|host| app.uid(Subject::Host(host.id)))
+        .collect()
 }
 
 fn present_blueprint(app: &App, view: &DatabaseView) -> Response {
-    ok(&placement::blueprint(u32::from(view.database.spec.shards), view.database.spec.replicas > 0, &node_uids(app)))
+    ok(&placement::blueprint(
+        u32::from(view.database.spec.shards),
+        view.database.spec.replicas > 0,
+        &node_uids(app),
+    ))
 }
 
 /// There is one node, so shards always stand as well as they can: nothing has to move.
@@ -110,7 +138,12 @@ pub(crate) async fn rebalance(app: App, call: Call) -> Answer {
 pub(crate) async fn revamp(app: App, call: Call) -> Answer {
     let view = bdbs::find(&app, &call)?;
     let mut body = call.body()?;
-    body.retain(|key, _| matches!(key.as_str(), "memory_size" | "replication" | "shards_count" | "shards_placement" | "avoid_nodes"));
+    body.retain(|key, _| {
+        matches!(
+            key.as_str(),
+            "memory_size" | "replication" | "shards_count" | "shards_placement" | "avoid_nodes"
+        )
+    });
     let (accepted, _) = bdbs::update_from(&app, &call, &view, &body).await?;
     if call.dry_run() {
         return Ok(present_blueprint(&app, &accepted.database));
@@ -156,8 +189,15 @@ pub(crate) async fn upgrade(app: App, call: Call) -> Answer {
         let why = "the database is neither replicated nor persisted: its data would be lost, see may_discard_data";
         return Err(Failure::not_acceptable("data_loss_risk", why));
     }
-    let command = UpgradeDatabase { version: Some(version), force_restart, may_discard_data };
-    let accepted = app.control().upgrade_database(&call.caller, view.database.id, command, bdbs::options(&call)).await?;
+    let command = UpgradeDatabase {
+        version: Some(version),
+        force_restart,
+        may_discard_data,
+    };
+    let accepted = app
+        .control()
+        .upgrade_database(&call.caller, view.database.id, command, bdbs::options(&call))
+        .await?;
     let document = bdbs::document_of(&app, view.database.id);
     Ok(bdbs::Presenter::new(&app, &call.principal).accepted(&accepted, &document))
 }
@@ -194,12 +234,18 @@ pub(crate) async fn endpoint_availability(app: App, call: Call) -> Answer {
 
 fn available(app: &App, call: &Call, code: &'static str) -> Answer {
     let view = bdbs::find(app, call).map_err(|failure| failure.with_code("db_not_found"))?;
-    let serves = matches!(view.lifecycle, Lifecycle::Active | Lifecycle::Changing | Lifecycle::Importing);
+    let serves = matches!(
+        view.lifecycle,
+        Lifecycle::Active | Lifecycle::Changing | Lifecycle::Importing
+    );
     if !serves || view.database.spec.network.traffic_stopped {
         return Err(Failure::unavailable(code, "the database does not serve clients now"));
     }
     if call.query("extend_check") == Some("lag") && lags(&view) {
-        return Err(Failure::unavailable("bdb_unavailable_shard_unreachable", "a replica is not in sync"));
+        return Err(Failure::unavailable(
+            "bdb_unavailable_shard_unreachable",
+            "a replica is not in sync",
+        ));
     }
     Ok(bytes_response(StatusCode::OK, "text/html", ""))
 }
@@ -207,8 +253,16 @@ fn available(app: &App, call: &Call, code: &'static str) -> Answer {
 /// Whether a replica that there should be does not follow.
 fn lags(view: &DatabaseView) -> bool {
     let follows = |server: &pilothouse_model::Server| {
-        let facts = view.observation.servers.get(&server.id).and_then(|seen| seen.facts.as_ref());
+        let facts = view
+            .observation
+            .servers
+            .get(&server.id)
+            .and_then(|seen| seen.facts.as_ref());
         facts.is_some_and(|facts| facts.replication.link_up == Some(true) && !facts.replication.syncing)
     };
-    view.database.layout.shards.iter().any(|shard| !shard.replicas().all(follows))
+    view.database
+        .layout
+        .shards
+        .iter()
+        .any(|shard| !shard.replicas().all(follows))
 }

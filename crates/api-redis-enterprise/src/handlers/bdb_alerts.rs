@@ -1,8 +1,8 @@
 //! Alerts of databases: state and settings.
 
 use pilothouse_api::JsonObject;
-use pilothouse_model::{DatabaseId, EventDraft, Severity, Subject};
 use pilothouse_control::DocumentWrite;
+use pilothouse_model::{DatabaseId, EventDraft, Severity, Subject};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -17,7 +17,10 @@ pub(crate) async fn list_all(app: App, call: Call) -> Answer {
     let of_each = all.iter().map(|view| {
         let id = view.database.id;
         let settings = settings_of(&app, id);
-        (app.uid(Subject::Database(id)).to_string(), Value::Object(alerts(&app, &call, id, &settings)))
+        (
+            app.uid(Subject::Database(id)).to_string(),
+            Value::Object(alerts(&app, &call, id, &settings)),
+        )
     });
     Ok(ok(&of_each.collect::<JsonObject>()))
 }
@@ -30,7 +33,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
 pub(crate) async fn get(app: App, call: Call) -> Answer {
     let id = bdbs::find(&app, &call)?.database.id;
     let alert = alerts(&app, &call, id, &settings_of(&app, id)).remove(call.text("alert"));
-    Ok(ok(&alert.ok_or_else(|| Failure::not_found("alert_not_exist", "bdbs have no such alert"))?))
+    Ok(ok(&alert.ok_or_else(|| {
+        Failure::not_found("alert_not_exist", "bdbs have no such alert")
+    })?))
 }
 
 pub(crate) async fn update(app: App, call: Call) -> Answer {
@@ -56,8 +61,14 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
             message: format!("settings of alerts of {} were changed", view.database.name),
             facts: json!({"name": view.database.name.as_str()}),
         };
-        let document = DocumentWrite { kind: DOCUMENT, version: DOCUMENT_VERSION, body: settings.clone() };
-        app.control().put_document(&call.caller, Subject::Database(id), document, Some(event)).await?;
+        let document = DocumentWrite {
+            kind: DOCUMENT,
+            version: DOCUMENT_VERSION,
+            body: settings.clone(),
+        };
+        app.control()
+            .put_document(&call.caller, Subject::Database(id), document, Some(event))
+            .await?;
     }
     Ok(ok(&alerts(&app, &call, id, &settings)))
 }
@@ -65,7 +76,14 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
 fn alerts(app: &App, call: &Call, id: DatabaseId, settings: &Value) -> JsonObject {
     let ignore = call.request.query.flag("ignore_settings");
     let names = settings.as_object().into_iter().flat_map(JsonObject::keys);
-    names.map(|name| (name.clone(), shown(settings, app.board(), Subject::Database(id), name, ignore))).collect()
+    names
+        .map(|name| {
+            (
+                name.clone(),
+                shown(settings, app.board(), Subject::Database(id), name, ignore),
+            )
+        })
+        .collect()
 }
 
 // Alerts of single sources of replication. The alerts of the database itself tell of the one source it can have.

@@ -22,7 +22,10 @@ fn refuse(app: &App, call: &Call) -> Answer {
     match call.body()?.get("modules") {
         None | Some(Value::Null) => Err(Failure::bad_request("missing_field", "modules is required")),
         Some(Value::Array(modules)) if modules.is_empty() => Ok(ok_empty()),
-        Some(Value::Array(_)) => Err(Failure::not_found("module_not_exist", "no modules are available on this cluster")),
+        Some(Value::Array(_)) => Err(Failure::not_found(
+            "module_not_exist",
+            "no modules are available on this cluster",
+        )),
         Some(_) => Err(Failure::invalid_schema("modules must be a list")),
     }
 }

@@ -42,7 +42,8 @@ pub(crate) async fn add(app: App, call: Call) -> Answer {
 pub(crate) async fn remove(app: App, call: Call) -> Answer {
     change(&app, &call, |app, passwords, password| {
         let index = position(app, passwords, password)?;
-        let index = index.ok_or_else(|| Failure::not_acceptable("invalid_param", "the database has no such password"))?;
+        let index =
+            index.ok_or_else(|| Failure::not_acceptable("invalid_param", "the database has no such password"))?;
         passwords.remove(index);
         Ok(())
     })
@@ -69,11 +70,13 @@ async fn change(
 fn password(call: &Call) -> Result<Secret, Failure> {
     let body = call.body()?;
     match body.get("password") {
-        Some(Value::String(password)) if password.len() > PASSWORD_MAX => {
-            Err(Failure::invalid_schema(format!("password must have at most {PASSWORD_MAX} bytes")))
-        }
+        Some(Value::String(password)) if password.len() > PASSWORD_MAX => Err(Failure::invalid_schema(format!(
+            "password must have at most {PASSWORD_MAX} bytes"
+        ))),
         Some(Value::String(password)) if !password.is_empty() => Ok(Secret::new(password.as_str())),
-        None | Some(Value::Null | Value::String(_)) => Err(Failure::not_acceptable("invalid_param", "password is required")),
+        None | Some(Value::Null | Value::String(_)) => {
+            Err(Failure::not_acceptable("invalid_param", "password is required"))
+        }
         Some(_) => Err(Failure::invalid_schema("password must be a text")),
     }
 }

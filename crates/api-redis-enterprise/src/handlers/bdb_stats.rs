@@ -14,7 +14,11 @@ use crate::translate::stats::{self, Kind, Wanted};
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let all = app.control().databases(&call.caller);
-    let shown: Vec<Value> = all.iter().filter(|view| measured(view).is_ok()).map(|view| shown(&app, view, &wanted)).collect();
+    let shown: Vec<Value> = all
+        .iter()
+        .filter(|view| measured(view).is_ok())
+        .map(|view| shown(&app, view, &wanted))
+        .collect();
     Ok(ok(&shown))
 }
 
@@ -28,7 +32,10 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 pub(crate) async fn last_all(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let all = app.control().databases(&call.caller);
-    let entries = all.iter().filter(|view| measured(view).is_ok()).map(|view| newest(&app, view, &wanted));
+    let entries = all
+        .iter()
+        .filter(|view| measured(view).is_ok())
+        .map(|view| newest(&app, view, &wanted));
     Ok(ok(&entries.collect::<JsonObject>()))
 }
 
@@ -42,7 +49,10 @@ pub(crate) async fn last(app: App, call: Call) -> Answer {
 /// Whether there is something to measure.
 fn measured(view: &DatabaseView) -> Result<(), Failure> {
     match view.lifecycle {
-        Lifecycle::Recovery => Err(Failure::unavailable("bdb_unavailable", "the database waits for recovery")),
+        Lifecycle::Recovery => Err(Failure::unavailable(
+            "bdb_unavailable",
+            "the database waits for recovery",
+        )),
         Lifecycle::CreationFailed | Lifecycle::Deleting => {
             Err(Failure::not_acceptable("bdb_not_active", "the database is not active"))
         }
@@ -56,13 +66,25 @@ fn uid(app: &App, view: &DatabaseView) -> String {
 
 fn shown(app: &App, view: &DatabaseView, wanted: &Wanted) -> Value {
     let subject = StatSubject::Database(view.database.id);
-    let intervals = stats::intervals(app.control().statistics(), subject, Kind::Bdb, wanted, app.control().now());
+    let intervals = stats::intervals(
+        app.control().statistics(),
+        subject,
+        Kind::Bdb,
+        wanted,
+        app.control().now(),
+    );
     json!({"uid": uid(app, view), "intervals": intervals})
 }
 
 fn newest(app: &App, view: &DatabaseView, wanted: &Wanted) -> (String, Value) {
     let subject = StatSubject::Database(view.database.id);
-    let sample = stats::newest(app.control().statistics(), subject, Kind::Bdb, wanted, app.control().now());
+    let sample = stats::newest(
+        app.control().statistics(),
+        subject,
+        Kind::Bdb,
+        wanted,
+        app.control().now(),
+    );
     (uid(app, view), Value::Object(sample))
 }
 

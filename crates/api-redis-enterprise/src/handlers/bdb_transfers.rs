@@ -12,8 +12,13 @@ use crate::handlers::bdbs;
 use crate::translate::bdb::{IMPORT_SOURCES, Purpose, location, locations};
 
 /// What an import may say; the last two are what one client calls its own form.
-const IMPORT_KEYS: [&str; 5] =
-    ["dataset_import_sources", "email_notification", "skip_import_analyze", "import_location", "flush"];
+const IMPORT_KEYS: [&str; 5] = [
+    "dataset_import_sources",
+    "email_notification",
+    "skip_import_analyze",
+    "import_location",
+    "flush",
+];
 
 pub(crate) async fn import(app: App, call: Call) -> Answer {
     let view = bdbs::find(&app, &call)?;
@@ -26,13 +31,19 @@ pub(crate) async fn import(app: App, call: Call) -> Answer {
         locations: import_sources(&app, &body, &document)?,
         skip_size_check: document.get("skip_import_analyze").and_then(Value::as_str) == Some("enabled"),
     };
-    let accepted = app.control().import_database(&call.caller, view.database.id, request, bdbs::options(&call)).await?;
+    let accepted = app
+        .control()
+        .import_database(&call.caller, view.database.id, request, bdbs::options(&call))
+        .await?;
     Ok(bdbs::action_uid(&app, &call, &accepted))
 }
 
 /// The sources of the body, else those that were given with the database.
 fn import_sources(app: &App, body: &JsonObject, document: &JsonObject) -> Result<Vec<Location>, Failure> {
-    let given = body.get("dataset_import_sources").or(body.get("import_location")).filter(|value| !value.is_null());
+    let given = body
+        .get("dataset_import_sources")
+        .or(body.get("import_location"))
+        .filter(|value| !value.is_null());
     let field = "dataset_import_sources";
     match given {
         Some(Value::Array(sources)) if !sources.is_empty() => locations(sources, field, Purpose::Read, app),
@@ -45,7 +56,9 @@ fn import_sources(app: &App, body: &JsonObject, document: &JsonObject) -> Result
 fn remembered(app: &App, document: &JsonObject) -> Result<Vec<Location>, Failure> {
     let sealed = document.get(IMPORT_SOURCES).and_then(Value::as_str);
     let missing = || Failure::bad_request("missing_field", "dataset_import_sources is required");
-    let text = app.control().open(&Sealed::from_cipher_text(sealed.ok_or_else(missing)?.to_owned()))?;
+    let text = app
+        .control()
+        .open(&Sealed::from_cipher_text(sealed.ok_or_else(missing)?.to_owned()))?;
     let sources: Vec<Value> = serde_json::from_str(text.expose()).map_err(Failure::internal)?;
     locations(&sources, "dataset_import_sources", Purpose::Read, app)
 }
@@ -56,8 +69,14 @@ pub(crate) async fn export(app: App, call: Call) -> Answer {
     let to = body.get("export_location").filter(|value| !value.is_null());
     let to = to.ok_or_else(|| Failure::bad_request("missing_field", "export_location is required"))?;
     let to = location(to, "export_location", Purpose::Write, &app, None)?;
-    let request = TransferRequest { locations: vec![to], skip_size_check: false };
-    let accepted = app.control().export_database(&call.caller, view.database.id, request, bdbs::options(&call)).await?;
+    let request = TransferRequest {
+        locations: vec![to],
+        skip_size_check: false,
+    };
+    let accepted = app
+        .control()
+        .export_database(&call.caller, view.database.id, request, bdbs::options(&call))
+        .await?;
     Ok(bdbs::action_uid(&app, &call, &accepted))
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_api::{JsonObject, Response};
-use pilothouse_control::{Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase};
+use pilothouse_control::{
+    Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase,
+};
 use pilothouse_model::{
     AclRuleId, AnswerPoint, DatabaseId, DatabaseSpec, Dialect, InstalledEngine, RoleId, Sealed, Secret, Subject,
 };
@@ -58,7 +60,10 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
         documents: vec![document_write(&draft.document)],
     };
     check_backup_directory(&command.spec).await?;
-    let accepted = app.control().create_database(&call.caller, command, options(call)).await;
+    let accepted = app
+        .control()
+        .create_database(&call.caller, command, options(call))
+        .await;
     let accepted = accepted.map_err(|error| refused(error, true))?;
     Ok(Presenter::new(app, &call.principal).accepted(&accepted, &draft.document))
 }
@@ -88,9 +93,16 @@ pub(crate) async fn update_from(
         name: draft.name,
         spec: draft.spec,
         expected_generation: database.generation,
-        documents: if draft.document == document { Vec::new() } else { vec![document_write(&draft.document)] },
+        documents: if draft.document == document {
+            Vec::new()
+        } else {
+            vec![document_write(&draft.document)]
+        },
     };
-    let accepted = app.control().update_database(&call.caller, database.id, command, options(call)).await;
+    let accepted = app
+        .control()
+        .update_database(&call.caller, database.id, command, options(call))
+        .await;
     let accepted = accepted.map_err(|error| refused(error, false))?;
     Ok((accepted, draft.document))
 }
@@ -100,7 +112,10 @@ pub(crate) async fn update_with_action(app: App, call: Call) -> Answer {
     let view = find(&app, &call)?;
     let action = call.text("action");
     if !matches!(action, "flush" | "reset_admin_pass") {
-        return Err(Failure::bad_request("invalid_schema", format!("there is no action {action:?}")));
+        return Err(Failure::bad_request(
+            "invalid_schema",
+            format!("there is no action {action:?}"),
+        ));
     }
     check_state_id(&app, &call)?;
     let body = call.body()?;
@@ -117,7 +132,9 @@ pub(crate) async fn update_with_action(app: App, call: Call) -> Answer {
         }
     }
     let accepted = if action == "flush" {
-        app.control().flush_database(&call.caller, view.database.id, options(&call)).await?
+        app.control()
+            .flush_database(&call.caller, view.database.id, options(&call))
+            .await?
     } else {
         let mut spec = view.database.spec.clone();
         let password = app.control().generate_secret(ADMIN_PASSWORD_LENGTH);
@@ -135,7 +152,10 @@ const ADMIN_PASSWORD_LENGTH: usize = 48;
 
 pub(crate) async fn delete(app: App, call: Call) -> Answer {
     let view = find(&app, &call)?;
-    let operation = app.control().delete_database(&call.caller, view.database.id, options(&call)).await?;
+    let operation = app
+        .control()
+        .delete_database(&call.caller, view.database.id, options(&call))
+        .await?;
     Ok(ok(&json!({"action_uid": operation.id})))
 }
 
@@ -155,24 +175,39 @@ pub(crate) fn find_uid(app: &App, call: &Call, uid: u64) -> Result<DatabaseView,
 
 /// How a command of this request is to be carried out.
 pub(crate) fn options(call: &Call) -> RequestOptions {
-    RequestOptions { answer: AnswerPoint::Processed, dry_run: call.dry_run() }
+    RequestOptions {
+        answer: AnswerPoint::Processed,
+        dry_run: call.dry_run(),
+    }
 }
 
 /// The document of a database.
 pub(crate) fn document_of(app: &App, id: DatabaseId) -> JsonObject {
-    let document = app.control().document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
-    document.and_then(|document| document.body.as_object().cloned()).unwrap_or_default()
+    let document = app
+        .control()
+        .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
+    document
+        .and_then(|document| document.body.as_object().cloned())
+        .unwrap_or_default()
 }
 
 /// Changes what is wanted of a database, and nothing else of it.
-pub(crate) async fn change_spec(app: &App, call: &Call, view: &DatabaseView, spec: DatabaseSpec) -> Result<Accepted, Failure> {
+pub(crate) async fn change_spec(
+    app: &App,
+    call: &Call,
+    view: &DatabaseView,
+    spec: DatabaseSpec,
+) -> Result<Accepted, Failure> {
     let command = UpdateDatabase {
         name: view.database.name.clone(),
         spec,
         expected_generation: view.database.generation,
         documents: Vec::new(),
     };
-    let accepted = app.control().update_database(&call.caller, view.database.id, command, options(call)).await;
+    let accepted = app
+        .control()
+        .update_database(&call.caller, view.database.id, command, options(call))
+        .await;
     accepted.map_err(|error| refused(error, false))
 }
 
@@ -180,7 +215,11 @@ pub(crate) async fn change_spec(app: &App, call: &Call, view: &DatabaseView, spe
 pub(crate) fn action_uid(app: &App, call: &Call, accepted: &Accepted) -> Response {
     let uid = match &accepted.operation {
         Some(operation) => Some(operation.id),
-        None => app.control().operations_of(&call.caller, accepted.database.database.id).first().map(|last| last.id),
+        None => app
+            .control()
+            .operations_of(&call.caller, accepted.database.database.id)
+            .first()
+            .map(|last| last.id),
     };
     ok(&uid.map_or_else(|| json!({}), |uid| json!({"action_uid": uid})))
 }
@@ -189,7 +228,11 @@ pub(crate) fn action_uid(app: &App, call: &Call, accepted: &Accepted) -> Respons
 pub(crate) fn with_surroundings<T>(app: &App, translate: impl FnOnce(&Surroundings<'_>) -> T) -> T {
     let control = app.control();
     let (settings, engines) = (app.settings(), control.engines());
-    let nodes: Vec<u64> = control.hosts().iter().map(|host| app.uid(Subject::Host(host.id))).collect();
+    let nodes: Vec<u64> = control
+        .hosts()
+        .iter()
+        .map(|host| app.uid(Subject::Host(host.id)))
+        .collect();
     translate(&Surroundings {
         engines: &engines,
         policy: &settings.policy,
@@ -245,7 +288,10 @@ impl<'a> Presenter<'a> {
     pub(crate) fn show(&self, view: &DatabaseView, document: &JsonObject) -> Bdb {
         let secrets: Option<&dyn Core> = if self.may_see_passwords { Some(self.app) } else { None };
         let shown = Shown {
-            uid: self.app.control().wire_number(ids::BDB, Subject::Database(view.database.id)),
+            uid: self
+                .app
+                .control()
+                .wire_number(ids::BDB, Subject::Database(view.database.id)),
             shard_uid: &|server| self.app.uid(Subject::Server(server)),
             role_uid: &|role| self.app.uid(Subject::Role(role)),
             acl_uid: &|rule| self.app.uid(Subject::AclRule(rule)),
@@ -264,7 +310,11 @@ impl<'a> Presenter<'a> {
         }
         let mut shown = self.show(&view, document);
         // Whoever asked wants to follow the operation, also when it was over before the answer was written.
-        shown.action_uid = accepted.operation.as_ref().map(|operation| operation.id.to_string()).or(shown.action_uid);
+        shown.action_uid = accepted
+            .operation
+            .as_ref()
+            .map(|operation| operation.id.to_string())
+            .or(shown.action_uid);
         ok(&shown)
     }
 
@@ -289,24 +339,39 @@ fn wanted_fields(call: &Call) -> Option<Vec<String>> {
 }
 
 fn document_write(document: &JsonObject) -> DocumentWrite {
-    DocumentWrite { kind: DOCUMENT, version: DOCUMENT_VERSION, body: Value::Object(document.clone()) }
+    DocumentWrite {
+        kind: DOCUMENT,
+        version: DOCUMENT_VERSION,
+        body: Value::Object(document.clone()),
+    }
 }
 
 /// A client may say which state of the cluster it knows; another one by now is a conflict.
 fn check_state_id(app: &App, call: &Call) -> Result<(), Failure> {
-    let Some(known) = call.request.header("cluster-state-id") else { return Ok(()) };
+    let Some(known) = call.request.header("cluster-state-id") else {
+        return Ok(());
+    };
     if known.trim() == app.control().revision().to_string() {
         return Ok(());
     }
-    Err(Failure::conflict("wrong_cluster_state_id", "the cluster has changed since the state that cluster-state-id names"))
+    Err(Failure::conflict(
+        "wrong_cluster_state_id",
+        "the cluster has changed since the state that cluster-state-id names",
+    ))
 }
 
 /// A directory for backups must be there when it is set, and take files.
 async fn check_backup_directory(spec: &DatabaseSpec) -> Result<(), Failure> {
-    let Some(pilothouse_model::Location::Directory { path }) = spec.backup.as_ref().map(|backup| &backup.location) else {
+    let Some(pilothouse_model::Location::Directory { path }) = spec.backup.as_ref().map(|backup| &backup.location)
+    else {
         return Ok(());
     };
-    let no = |why: &str| Err(Failure::not_acceptable("invalid_backup_location", format!("{} {why}", path.display())));
+    let no = |why: &str| {
+        Err(Failure::not_acceptable(
+            "invalid_backup_location",
+            format!("{} {why}", path.display()),
+        ))
+    };
     match tokio::fs::metadata(path).await {
         Ok(found) if !found.is_dir() => no("is no directory"),
         Ok(found) if found.permissions().readonly() => no("cannot be written to"),
@@ -317,7 +382,17 @@ async fn check_backup_directory(spec: &DatabaseSpec) -> Result<(), Failure> {
 
 /// A refusal of control, with the code that this API has for a new or a present database.
 fn refused(error: ControlError, created: bool) -> Failure {
-    let replicas = matches!(error, ControlError::Invalid { field: Field::Replicas, .. });
+    let replicas = matches!(
+        error,
+        ControlError::Invalid {
+            field: Field::Replicas,
+            ..
+        }
+    );
     let failure = Failure::from(error);
-    if replicas && !created { failure.with_code("replication_node_violation") } else { failure }
+    if replicas && !created {
+        failure.with_code("replication_node_violation")
+    } else {
+        failure
+    }
 }

@@ -17,5 +17,11 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 pub(crate) async fn last(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let (statistics, now) = (app.control().statistics(), app.control().now());
-    Ok(ok(&stats::newest(statistics, StatSubject::Installation, Kind::Cluster, &wanted, now)))
+    Ok(ok(&stats::newest(
+        statistics,
+        StatSubject::Installation,
+        Kind::Cluster,
+        &wanted,
+        now,
+    )))
 }

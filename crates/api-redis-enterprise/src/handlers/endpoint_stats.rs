@@ -17,5 +17,10 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         let uid = format!("{}:1:1", app.uid(Subject::Database(view.database.id)));
         json!({"uid": uid, "intervals": stats::intervals(statistics, subject, Kind::Endpoint, &wanted, now)})
     };
-    Ok(ok(&app.control().databases(&call.caller).iter().map(shown).collect::<Vec<_>>()))
+    Ok(ok(&app
+        .control()
+        .databases(&call.caller)
+        .iter()
+        .map(shown)
+        .collect::<Vec<_>>()))
 }

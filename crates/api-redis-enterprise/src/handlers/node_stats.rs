@@ -15,7 +15,12 @@ use crate::translate::stats::{self, Kind, Wanted};
 
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
-    Ok(ok(&app.control().hosts().iter().map(|host| shown(&app, host, &wanted)).collect::<Vec<_>>()))
+    Ok(ok(&app
+        .control()
+        .hosts()
+        .iter()
+        .map(|host| shown(&app, host, &wanted))
+        .collect::<Vec<_>>()))
 }
 
 pub(crate) async fn get(app: App, call: Call) -> Answer {
@@ -26,7 +31,12 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 
 pub(crate) async fn last_all(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
-    Ok(ok(&app.control().hosts().iter().map(|host| newest(&app, host, &wanted)).collect::<JsonObject>()))
+    Ok(ok(&app
+        .control()
+        .hosts()
+        .iter()
+        .map(|host| newest(&app, host, &wanted))
+        .collect::<JsonObject>()))
 }
 
 pub(crate) async fn last(app: App, call: Call) -> Answer {
@@ -44,12 +54,24 @@ fn find(app: &App, call: &Call) -> Result<Arc<Host>, Failure> {
 /// Quirk: the integer is a number here and a text in the keys of the newest samples.
 fn shown(app: &App, host: &Host, wanted: &Wanted) -> Value {
     let subject = StatSubject::Host(host.id);
-    let intervals = stats::intervals(app.control().statistics(), subject, Kind::Node, wanted, app.control().now());
+    let intervals = stats::intervals(
+        app.control().statistics(),
+        subject,
+        Kind::Node,
+        wanted,
+        app.control().now(),
+    );
     json!({"uid": app.uid(Subject::Host(host.id)), "intervals": intervals})
 }
 
 fn newest(app: &App, host: &Host, wanted: &Wanted) -> (String, Value) {
     let subject = StatSubject::Host(host.id);
-    let sample = stats::newest(app.control().statistics(), subject, Kind::Node, wanted, app.control().now());
+    let sample = stats::newest(
+        app.control().statistics(),
+        subject,
+        Kind::Node,
+        wanted,
+        app.control().now(),
+    );
     (app.uid(Subject::Host(host.id)).to_string(), Value::Object(sample))
 }

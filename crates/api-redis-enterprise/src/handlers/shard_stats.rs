@@ -16,7 +16,12 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let mut all = Vec::new();
     for view in databases(&app, &call)? {
-        all.extend(view.database.layout.servers().filter_map(|server| shown(&app, &view, server, &wanted)));
+        all.extend(
+            view.database
+                .layout
+                .servers()
+                .filter_map(|server| shown(&app, &view, server, &wanted)),
+        );
     }
     Ok(ok(&all))
 }
@@ -24,7 +29,11 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
 pub(crate) async fn get(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let (view, server) = active(&app, &call)?;
-    let found = view.database.layout.server(server).and_then(|server| shown(&app, &view, server, &wanted));
+    let found = view
+        .database
+        .layout
+        .server(server)
+        .and_then(|server| shown(&app, &view, server, &wanted));
     Ok(ok(&found))
 }
 
@@ -32,7 +41,12 @@ pub(crate) async fn last_all(app: App, call: Call) -> Answer {
     let wanted = Wanted::of(&call.request.query)?;
     let mut all = JsonObject::new();
     for view in databases(&app, &call)? {
-        all.extend(view.database.layout.servers().map(|server| newest(&app, server.id, &wanted)));
+        all.extend(
+            view.database
+                .layout
+                .servers()
+                .map(|server| newest(&app, server.id, &wanted)),
+        );
     }
     Ok(ok(&all))
 }
@@ -47,7 +61,9 @@ pub(crate) async fn last(app: App, call: Call) -> Answer {
 fn databases(app: &App, call: &Call) -> Result<Vec<DatabaseView>, Failure> {
     let mut all = app.control().databases(&call.caller);
     if let Some(parent) = call.query("parent_uid").filter(|uid| !uid.is_empty()) {
-        let uid = parent.parse::<u64>().map_err(|_| Failure::bad_request("bad_request", "parent_uid must be a whole number"))?;
+        let uid = parent
+            .parse::<u64>()
+            .map_err(|_| Failure::bad_request("bad_request", "parent_uid must be a whole number"))?;
         all.retain(|view| app.uid(Subject::Database(view.database.id)) == uid);
     }
     Ok(all)
@@ -67,7 +83,13 @@ fn shown(app: &App, view: &DatabaseView, server: &Server, wanted: &Wanted) -> Op
     let key_space = view.database.layout.shard_of(server.id)?;
     let primary = key_space.lineage.primary == Some(server.id);
     let subject = StatSubject::Server(server.id);
-    let intervals = stats::intervals(app.control().statistics(), subject, Kind::Shard, wanted, app.control().now());
+    let intervals = stats::intervals(
+        app.control().statistics(),
+        subject,
+        Kind::Shard,
+        wanted,
+        app.control().now(),
+    );
     let active = shard::is_active(view.observation.servers.get(&server.id));
     Some(json!({
         "uid": app.uid(Subject::Server(server.id)).to_string(),
@@ -81,6 +103,12 @@ fn shown(app: &App, view: &DatabaseView, server: &Server, wanted: &Wanted) -> Op
 
 fn newest(app: &App, server: ServerId, wanted: &Wanted) -> (String, Value) {
     let subject = StatSubject::Server(server);
-    let sample = stats::newest(app.control().statistics(), subject, Kind::Shard, wanted, app.control().now());
+    let sample = stats::newest(
+        app.control().statistics(),
+        subject,
+        Kind::Shard,
+        wanted,
+        app.control().now(),
+    );
     (app.uid(Subject::Server(server)).to_string(), Value::Object(sample))
 }

@@ -22,7 +22,10 @@ pub(crate) async fn list_of_bdb(app: App, call: Call) -> Answer {
 
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let all = app.control().databases(&call.caller);
-    Ok(ok(&all.iter().flat_map(|view| shown(&app, &call, view)).collect::<Vec<_>>()))
+    Ok(ok(&all
+        .iter()
+        .flat_map(|view| shown(&app, &call, view))
+        .collect::<Vec<_>>()))
 }
 
 pub(crate) async fn get(app: App, call: Call) -> Answer {
@@ -38,14 +41,25 @@ fn unknown(uid: &str) -> Failure {
 
 /// The shards of a database, masters first.
 fn shown(app: &App, call: &Call, view: &DatabaseView) -> Vec<Shard> {
-    let keys: Vec<&str> = call.request.query.all("extra_info_keys").flat_map(|keys| keys.split(',')).collect();
+    let keys: Vec<&str> = call
+        .request
+        .query
+        .all("extra_info_keys")
+        .flat_map(|keys| keys.split(','))
+        .collect();
     let bdb = app.uid(Subject::Database(view.database.id));
     let shards = view.database.layout.shards.iter();
     let of = |shard: &pilothouse_model::Shard, server: &pilothouse_model::Server| {
-        let uids = Uids { shard: app.uid(Subject::Server(server.id)), bdb, node: app.uid(Subject::Host(server.host)) };
+        let uids = Uids {
+            shard: app.uid(Subject::Server(server.id)),
+            bdb,
+            node: app.uid(Subject::Host(server.host)),
+        };
         shard::show(view, shard, server, uids, &keys)
     };
-    let mut shown: Vec<Shard> = shards.flat_map(|shard| shard.servers.iter().map(move |server| of(shard, server))).collect();
+    let mut shown: Vec<Shard> = shards
+        .flat_map(|shard| shard.servers.iter().map(move |server| of(shard, server)))
+        .collect();
     shown.sort_by_key(|shard| shard.role != "master");
     shown
 }
@@ -55,7 +69,9 @@ pub(crate) fn find(app: &App, call: &Call, uid: u64) -> Result<(DatabaseView, Se
     let missing = || unknown(&uid.to_string());
     let server = ids::server(app.control(), uid).ok_or_else(missing)?;
     let all = app.control().databases(&call.caller);
-    let view = all.into_iter().find(|view| view.database.layout.server(server).is_some());
+    let view = all
+        .into_iter()
+        .find(|view| view.database.layout.server(server).is_some());
     Ok((view.ok_or_else(missing)?, server))
 }
 
@@ -76,14 +92,29 @@ pub(crate) async fn fail_over_many(app: App, call: Call) -> Answer {
 
 /// Fails the masters among `servers` over; a database has one today.
 async fn fail_over_database(app: &App, call: &Call, view: &DatabaseView, servers: &[ServerId]) -> Answer {
-    let primary = |server: &ServerId| view.database.layout.shard_of(*server).is_some_and(|shard| shard.lineage.primary == Some(*server));
+    let primary = |server: &ServerId| {
+        view.database
+            .layout
+            .shard_of(*server)
+            .is_some_and(|shard| shard.lineage.primary == Some(*server))
+    };
     if !servers.iter().all(primary) {
-        return Err(Failure::bad_request("shard_is_slave", "only a master can be failed over"));
+        return Err(Failure::bad_request(
+            "shard_is_slave",
+            "only a master can be failed over",
+        ));
     }
     let mut options = bdbs::options(call);
     options.dry_run |= call.body()?.get("dry_run").and_then(Value::as_bool).unwrap_or(false);
-    let accepted = app.control().fail_over(&call.caller, view.database.id, None, options).await.map_err(refused)?;
-    Ok(triggered(accepted.operation.map(|operation| operation.id.to_string()), "Failover was triggered"))
+    let accepted = app
+        .control()
+        .fail_over(&call.caller, view.database.id, None, options)
+        .await
+        .map_err(refused)?;
+    Ok(triggered(
+        accepted.operation.map(|operation| operation.id.to_string()),
+        "Failover was triggered",
+    ))
 }
 
 fn refused(error: ControlError) -> Failure {
@@ -119,12 +150,18 @@ fn shard_uids(list: Option<&Value>) -> Result<Vec<u64>, Failure> {
 }
 
 fn of_one_database(app: &App, call: &Call, uids: &[u64]) -> Result<(DatabaseView, Vec<ServerId>), Failure> {
-    let found = uids.iter().map(|uid| find(app, call, *uid)).collect::<Result<Vec<_>, _>>()?;
+    let found = uids
+        .iter()
+        .map(|uid| find(app, call, *uid))
+        .collect::<Result<Vec<_>, _>>()?;
     let databases: BTreeSet<DatabaseId> = found.iter().map(|(view, _)| view.database.id).collect();
     let servers = found.iter().map(|(_, server)| *server).collect();
     match found.into_iter().next() {
         Some((view, _)) if databases.len() == 1 => Ok((view, servers)),
-        _ => Err(Failure::bad_request("failover_shards_different_bdb", "the shards must be of one bdb")),
+        _ => Err(Failure::bad_request(
+            "failover_shards_different_bdb",
+            "the shards must be of one bdb",
+        )),
     }
 }
 
@@ -138,24 +175,41 @@ pub(crate) async fn migrate_many(app: App, call: Call) -> Answer {
     if uids.is_empty() {
         return Err(Failure::bad_request("missing_field", "shard_uids is required"));
     }
-    let found = uids.iter().map(|uid| find(&app, &call, *uid)).collect::<Result<Vec<_>, _>>()?;
+    let found = uids
+        .iter()
+        .map(|uid| find(&app, &call, *uid))
+        .collect::<Result<Vec<_>, _>>()?;
     migrate_servers(&app, &call, &found)
 }
 
 /// A shard that is where it is wanted stays there. There is no other place to go to yet.
 fn migrate_servers(app: &App, call: &Call, servers: &[(DatabaseView, ServerId)]) -> Answer {
     let body = call.body()?;
-    let target = body.get("target_node_uid").or(body.get("target_node")).filter(|value| !value.is_null());
+    let target = body
+        .get("target_node_uid")
+        .or(body.get("target_node"))
+        .filter(|value| !value.is_null());
     let target = target.ok_or_else(|| Failure::bad_request("missing_field", "target_node_uid is required"))?;
     let target = target.as_u64().or_else(|| target.as_str()?.parse().ok());
     let target = target.ok_or_else(|| Failure::invalid_schema("target_node_uid must be a whole number"))?;
     let host = ids::host(app.control(), target).ok_or_else(|| Failure::from(ControlError::not_found(Noun::Host)))?;
-    let there = |(view, server): &(DatabaseView, ServerId)| view.database.layout.server(*server).is_some_and(|server| server.host == host);
+    let there = |(view, server): &(DatabaseView, ServerId)| {
+        view.database
+            .layout
+            .server(*server)
+            .is_some_and(|server| server.host == host)
+    };
     if !servers.iter().all(there) {
-        return Err(Failure::not_acceptable("insufficient_resources", "shards cannot be moved to that node"));
+        return Err(Failure::not_acceptable(
+            "insufficient_resources",
+            "shards cannot be moved to that node",
+        ));
     }
     let last = servers.first().and_then(|(view, _)| {
-        app.control().operations_of(&call.caller, view.database.id).first().map(|operation| operation.id.to_string())
+        app.control()
+            .operations_of(&call.caller, view.database.id)
+            .first()
+            .map(|operation| operation.id.to_string())
     });
     Ok(triggered(last, "Migrate was triggered"))
 }

@@ -83,7 +83,11 @@ pub(crate) fn founding_v2(host: &Host) -> ActionV2 {
 }
 
 fn progress(operation: &Operation) -> u8 {
-    if matches!(operation.result, Some(OperationResult::Succeeded)) { 100 } else { operation.progress }
+    if matches!(operation.result, Some(OperationResult::Succeeded)) {
+        100
+    } else {
+        operation.progress
+    }
 }
 
 fn error(operation: &Operation) -> Option<String> {
@@ -123,10 +127,16 @@ mod tests {
     #[test]
     fn a_failure_says_why_and_success_is_a_hundred() {
         let mut operation = operation(OperationKind::UpdateDatabase);
-        operation.result = Some(OperationResult::Failed { code: "x".to_owned(), message: "the disk is full".to_owned() });
+        operation.result = Some(OperationResult::Failed {
+            code: "x".to_owned(),
+            message: "the disk is full".to_owned(),
+        });
         assert_eq!(v1(&operation, None).error.as_deref(), Some("the disk is full"));
         assert_eq!(v2(&operation, None).additional_info["error"], "the disk is full");
         operation.result = Some(OperationResult::Succeeded);
-        assert_eq!((v1(&operation, None).progress.as_str(), v1(&operation, None).status), ("100", "completed"));
+        assert_eq!(
+            (v1(&operation, None).progress.as_str(), v1(&operation, None).status),
+            ("100", "completed")
+        );
     }
 }

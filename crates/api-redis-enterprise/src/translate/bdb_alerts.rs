@@ -42,7 +42,9 @@ const DEFAULTS: &[(&str, &str)] = &[
 
 /// The settings of a database's alerts: defaults, and over them what was stored.
 pub(crate) fn settings(stored: Option<&Value>) -> Value {
-    let defaults = DEFAULTS.iter().map(|(name, threshold)| ((*name).to_owned(), json!({"enabled": false, "threshold": threshold})));
+    let defaults = DEFAULTS
+        .iter()
+        .map(|(name, threshold)| ((*name).to_owned(), json!({"enabled": false, "threshold": threshold})));
     let mut settings: JsonObject = defaults.collect();
     if let Some(Value::Object(stored)) = stored {
         settings.extend(stored.iter().map(|(name, alert)| (name.clone(), alert.clone())));
@@ -52,17 +54,30 @@ pub(crate) fn settings(stored: Option<&Value>) -> Value {
 
 /// The settings of the alerts of a database.
 pub(crate) fn settings_of(app: &App, id: pilothouse_model::DatabaseId) -> Value {
-    let document = app.control().document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
+    let document = app
+        .control()
+        .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
     settings(document.as_ref().map(|document| &document.body))
 }
 
 /// What holds of every database now.
 pub(crate) fn readings(app: &App) -> Vec<Reading> {
     let (statistics, now) = (app.control().statistics(), app.control().now());
-    let certificate = app.control().certificate("proxy").and_then(|pair| certificate_facts(&pair.certificate).ok());
+    let certificate = app
+        .control()
+        .certificate("proxy")
+        .and_then(|pair| certificate_facts(&pair.certificate).ok());
     let days_left = certificate.map(|facts| facts.not_after.since(now).as_secs_f64() / 86_400.0);
     let all = app.control().databases(&own_caller(app));
-    all.iter().flat_map(|view| judge(view, &settings_of(app, view.database.id), &Facts::of(view, statistics, days_left, now))).collect()
+    all.iter()
+        .flat_map(|view| {
+            judge(
+                view,
+                &settings_of(app, view.database.id),
+                &Facts::of(view, statistics, days_left, now),
+            )
+        })
+        .collect()
 }
 
 /// What is known of a database, in the units of its thresholds. `None`: not known, so nothing holds.
@@ -85,20 +100,33 @@ impl Facts {
         let sample = newest(StatSubject::Database(database.id));
         let value = |metric| sample.as_ref().and_then(|sample| sample.get(metric));
         let limit = database.spec.memory_bytes_per_server() as f64;
-        let used = database.layout.servers().filter_map(|server| newest(StatSubject::Server(server.id))?.get(Metric::UsedMemory));
+        let used = database
+            .layout
+            .servers()
+            .filter_map(|server| newest(StatSubject::Server(server.id))?.get(Metric::UsedMemory));
         let replication = database.layout.shards.first().and_then(|shard| {
             let seen = view.observation.servers.get(&shard.primary()?.id)?;
             Some(&seen.facts.as_ref()?.replication)
         });
-        let follows = database.spec.replica_of.as_ref().is_some_and(|source| source.sync == ReplicaSync::Enabled);
+        let follows = database
+            .spec
+            .replica_of
+            .as_ref()
+            .is_some_and(|source| source.sync == ReplicaSync::Enabled);
         let running = view.operation.as_ref().filter(|operation| !operation.is_final());
         Self {
-            size_percent: used.reduce(f64::max).filter(|_| limit > 0.0).map(|used| used * 100.0 / limit),
+            size_percent: used
+                .reduce(f64::max)
+                .filter(|_| limit > 0.0)
+                .map(|used| used * 100.0 / limit),
             operations: value(Metric::Operations),
             latency_micros: value(Metric::Latency),
             backup_late_seconds: backup_late(view, now),
             action_seconds: running.map(|operation| now.since(operation.received_at).as_secs_f64()),
-            source_lag_seconds: replication.filter(|_| follows).and_then(|facts| facts.link_silence).map(|silence| silence.as_secs_f64()),
+            source_lag_seconds: replication
+                .filter(|_| follows)
+                .and_then(|facts| facts.link_silence)
+                .map(|silence| silence.as_secs_f64()),
             source_link_down: follows && replication.is_none_or(|facts| facts.link_up != Some(true)),
             certificate_days: days_left.filter(|_| database.spec.network.tls == TlsMode::Enabled),
         }
@@ -108,16 +136,29 @@ impl Facts {
 /// How long ago the next scheduled backup should have been done; negative before its time, `None` without a schedule.
 fn backup_late(view: &DatabaseView, now: Timestamp) -> Option<f64> {
     let schedule = view.database.spec.backup.as_ref().filter(|schedule| schedule.enabled)?;
-    let last = view.database.transfer(TransferKind::Backup).and_then(|backup| backup.last_success_at);
+    let last = view
+        .database
+        .transfer(TransferKind::Backup)
+        .and_then(|backup| backup.last_success_at);
     let since = now.since(last.unwrap_or(view.database.created_at)).as_secs_f64();
     Some(since - schedule.interval_seconds as f64)
 }
 
 fn judge(view: &DatabaseView, settings: &Value, facts: &Facts) -> Vec<Reading> {
-    let above = |name, value: Option<f64>| (name, value.is_some_and(|value| value > threshold(settings, name)), value);
+    let above = |name, value: Option<f64>| {
+        (
+            name,
+            value.is_some_and(|value| value > threshold(settings, name)),
+            value,
+        )
+    };
     let below = |name, value: Option<f64>| {
         let limit = threshold(settings, name);
-        (name, limit.is_finite() && value.is_some_and(|value| value < limit), value)
+        (
+            name,
+            limit.is_finite() && value.is_some_and(|value| value < limit),
+            value,
+        )
     };
     let link_down = facts.source_link_down.then_some(1.0);
     let judged = [
@@ -160,7 +201,11 @@ mod tests {
 
     fn check(facts: &Facts, stored: &Value, expected: &[&str]) {
         let found = judge(&view(), &settings(Some(stored)), facts);
-        let holding: Vec<_> = found.iter().filter(|reading| reading.holds).map(|reading| reading.name).collect();
+        let holding: Vec<_> = found
+            .iter()
+            .filter(|reading| reading.holds)
+            .map(|reading| reading.name)
+            .collect();
         assert_eq!(holding, expected, "{facts:?}");
     }
 
@@ -171,25 +216,80 @@ mod tests {
 
     #[test]
     fn values_are_compared_with_thresholds() {
-        let size = |percent| Facts { size_percent: Some(percent), ..Facts::default() };
+        let size = |percent| Facts {
+            size_percent: Some(percent),
+            ..Facts::default()
+        };
         check(&size(80.0), &json!({}), &[]);
         check(&size(81.0), &json!({}), &["bdb_size"]);
-        check(&size(81.0), &json!({"bdb_size": {"enabled": true, "threshold": "90"}}), &[]);
-        check(&Facts { operations: Some(0.0), ..Facts::default() }, &json!({}), &["bdb_low_throughput"]);
-        check(&Facts { operations: Some(1e6), ..Facts::default() }, &json!({}), &["bdb_high_throughput"]);
-        check(&Facts { backup_late_seconds: Some(-5.0), ..Facts::default() }, &json!({}), &[]);
-        check(&Facts { backup_late_seconds: Some(2000.0), ..Facts::default() }, &json!({}), &["bdb_backup_delayed"]);
-        let down = Facts { source_link_down: true, ..Facts::default() };
-        check(&down, &json!({}), &["bdb_replica_src_syncer_connection_error", "bdb_syncer_connection_error"]);
-        check(&Facts { certificate_days: Some(3.0), ..Facts::default() }, &json!({}), &["bdb_proxy_cert_expiring_soon"]);
+        check(
+            &size(81.0),
+            &json!({"bdb_size": {"enabled": true, "threshold": "90"}}),
+            &[],
+        );
+        check(
+            &Facts {
+                operations: Some(0.0),
+                ..Facts::default()
+            },
+            &json!({}),
+            &["bdb_low_throughput"],
+        );
+        check(
+            &Facts {
+                operations: Some(1e6),
+                ..Facts::default()
+            },
+            &json!({}),
+            &["bdb_high_throughput"],
+        );
+        check(
+            &Facts {
+                backup_late_seconds: Some(-5.0),
+                ..Facts::default()
+            },
+            &json!({}),
+            &[],
+        );
+        check(
+            &Facts {
+                backup_late_seconds: Some(2000.0),
+                ..Facts::default()
+            },
+            &json!({}),
+            &["bdb_backup_delayed"],
+        );
+        let down = Facts {
+            source_link_down: true,
+            ..Facts::default()
+        };
+        check(
+            &down,
+            &json!({}),
+            &["bdb_replica_src_syncer_connection_error", "bdb_syncer_connection_error"],
+        );
+        check(
+            &Facts {
+                certificate_days: Some(3.0),
+                ..Facts::default()
+            },
+            &json!({}),
+            &["bdb_proxy_cert_expiring_soon"],
+        );
     }
 
     #[test]
     fn values_and_threshold_stand_beside_the_state() {
-        let facts = Facts { size_percent: Some(91.0), ..Facts::default() };
+        let facts = Facts {
+            size_percent: Some(91.0),
+            ..Facts::default()
+        };
         let stored = json!({"bdb_size": {"enabled": true, "threshold": "90"}});
         let found = judge(&view(), &settings(Some(&stored)), &facts);
         assert!(found[0].enabled && found[0].holds);
-        assert_eq!(Value::Object(found[0].values.clone()), json!({"value": 91.0, "threshold": "90"}));
+        assert_eq!(
+            Value::Object(found[0].values.clone()),
+            json!({"value": 91.0, "threshold": "90"})
+        );
     }
 }

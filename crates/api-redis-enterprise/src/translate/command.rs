@@ -13,7 +13,10 @@ pub(crate) fn words(body: &JsonObject) -> Result<Vec<Vec<u8>>, Failure> {
         _ => return Err(Failure::invalid_schema("command must be a text")),
     };
     let mut words: Vec<Vec<u8>> = match body.get("args") {
-        None | Some(Value::Null) => command.split_ascii_whitespace().map(|word| word.as_bytes().to_vec()).collect(),
+        None | Some(Value::Null) => command
+            .split_ascii_whitespace()
+            .map(|word| word.as_bytes().to_vec())
+            .collect(),
         Some(Value::Array(_)) => vec![command.as_bytes().to_vec()],
         Some(_) => return Err(Failure::invalid_schema("args must be a list")),
     };
@@ -22,7 +25,11 @@ pub(crate) fn words(body: &JsonObject) -> Result<Vec<Vec<u8>>, Failure> {
             Value::String(text) => text.as_bytes().to_vec(),
             Value::Number(number) => number.to_string().into_bytes(),
             Value::Bool(flag) => flag.to_string().into_bytes(),
-            _ => return Err(Failure::invalid_schema("each of args must be a text, a number, true or false")),
+            _ => {
+                return Err(Failure::invalid_schema(
+                    "each of args must be a text, a number, true or false",
+                ));
+            }
         });
     }
     if words.first().is_none_or(Vec::is_empty) {
@@ -45,7 +52,9 @@ fn shown(reply: Reply) -> Value {
         Reply::Status(word) if word == "OK" || word == "PONG" => true.into(),
         Reply::Status(word) | Reply::Error(word) => word.into(),
         Reply::Integer(number) => number.into(),
-        Reply::Double(number) => serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number),
+        Reply::Double(number) => {
+            serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
+        }
         Reply::Boolean(flag) => flag.into(),
         Reply::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
         Reply::Array(items) => items.into_iter().map(shown).collect(),
@@ -60,7 +69,14 @@ mod tests {
 
     fn check(body: Value, expected: &[&str]) {
         let words = words(body.as_object().unwrap()).unwrap();
-        assert_eq!(words.iter().map(|word| std::str::from_utf8(word).unwrap()).collect::<Vec<_>>(), expected, "{body}");
+        assert_eq!(
+            words
+                .iter()
+                .map(|word| std::str::from_utf8(word).unwrap())
+                .collect::<Vec<_>>(),
+            expected,
+            "{body}"
+        );
     }
 
     #[test]
@@ -71,8 +87,18 @@ mod tests {
         check(json!({"command": "SET a b"}), &["SET", "a", "b"]);
         check(json!({"command": "PING", "args": []}), &["PING"]);
         check(json!({"command": "PING", "args": null}), &["PING"]);
-        for bad in [json!({}), json!({"command": 1}), json!({"command": ""}), json!({"command": "GET", "args": "k"}), json!({"command": "GET", "args": [null]})] {
-            assert_eq!(words(bad.as_object().unwrap()).unwrap_err().code, "invalid_schema", "{bad}");
+        for bad in [
+            json!({}),
+            json!({"command": 1}),
+            json!({"command": ""}),
+            json!({"command": "GET", "args": "k"}),
+            json!({"command": "GET", "args": [null]}),
+        ] {
+            assert_eq!(
+                words(bad.as_object().unwrap()).unwrap_err().code,
+                "invalid_schema",
+                "{bad}"
+            );
         }
     }
 
@@ -85,7 +111,10 @@ mod tests {
         check(Reply::Integer(-3), json!(-3));
         check(Reply::Bulk(b"v".to_vec()), json!("v"));
         check(Reply::Nil, Value::Null);
-        check(Reply::Array(vec![Reply::Bulk(b"a".to_vec()), Reply::Nil, Reply::Integer(1)]), json!(["a", null, 1]));
+        check(
+            Reply::Array(vec![Reply::Bulk(b"a".to_vec()), Reply::Nil, Reply::Integer(1)]),
+            json!(["a", null, 1]),
+        );
         check(Reply::Double(f64::INFINITY), json!("inf"));
         let failure = response(Reply::Error("ERR unknown command".into())).unwrap_err();
         assert_eq!((failure.status.as_u16(), failure.code), (400, "command_error"));

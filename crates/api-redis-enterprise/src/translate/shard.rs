@@ -32,8 +32,14 @@ pub(crate) fn show(view: &DatabaseView, shard: &KeySpace, server: &Server, uids:
         detailed_status: detailed_status(view, seen),
         assigned_slots: slots(shard),
         loading: match facts.and_then(|facts| facts.loading) {
-            Some(share) => Progress { status: "in_progress", progress: Some(share * 100.0) },
-            None => Progress { status: "idle", progress: None },
+            Some(share) => Progress {
+                status: "in_progress",
+                progress: Some(share * 100.0),
+            },
+            None => Progress {
+                status: "idle",
+                progress: None,
+            },
         },
         sync: (!primary).then(|| sync(seen)),
         backup: backup(view, primary),
@@ -44,7 +50,11 @@ pub(crate) fn show(view: &DatabaseView, shard: &KeySpace, server: &Server, uids:
 
 /// The slots of a shard, `0-16383`; several ranges with commas.
 pub(crate) fn slots(shard: &KeySpace) -> String {
-    let ranges: Vec<_> = shard.slots.iter().map(|range| format!("{}-{}", range.first, range.last)).collect();
+    let ranges: Vec<_> = shard
+        .slots
+        .iter()
+        .map(|range| format!("{}-{}", range.first, range.last))
+        .collect();
     ranges.join(",")
 }
 
@@ -75,7 +85,9 @@ fn moves(view: &DatabaseView, kind: TransferKind) -> bool {
 }
 
 fn sync(seen: Option<&ServerObservation>) -> Progress {
-    let replication = seen.and_then(|seen| seen.facts.as_ref()).map(|facts| &facts.replication);
+    let replication = seen
+        .and_then(|seen| seen.facts.as_ref())
+        .map(|facts| &facts.replication);
     let status = match replication {
         Some(facts) if facts.syncing => "in_progress",
         Some(facts) if facts.link_up == Some(true) => "idle",
@@ -88,18 +100,30 @@ fn backup(view: &DatabaseView, primary: bool) -> Option<Progress> {
     let kinds = [TransferKind::Backup, TransferKind::Export];
     let running = kinds.into_iter().find(|kind| primary && moves(view, *kind))?;
     let transfer = view.database.transfer(running)?;
-    Some(Progress { status: "exporting", progress: Some(f64::from(transfer.status.progress)) })
+    Some(Progress {
+        status: "exporting",
+        progress: Some(f64::from(transfer.status.progress)),
+    })
 }
 
 fn info(seen: Option<&ServerObservation>, keys: &[&str]) -> BTreeMap<String, Value> {
-    let Some(facts) = seen.and_then(|seen| seen.facts.as_ref()) else { return BTreeMap::new() };
-    keys.iter().filter_map(|key| Some(((*key).to_owned(), number_or_text(facts.raw.get(*key)?)))).collect()
+    let Some(facts) = seen.and_then(|seen| seen.facts.as_ref()) else {
+        return BTreeMap::new();
+    };
+    keys.iter()
+        .filter_map(|key| Some(((*key).to_owned(), number_or_text(facts.raw.get(*key)?))))
+        .collect()
 }
 
 /// Numbers as numbers, everything else as it is.
 fn number_or_text(text: &str) -> Value {
     let whole = text.parse::<i64>().map(Value::from).ok();
-    let float = || text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number);
+    let float = || {
+        text.parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Value::Number)
+    };
     whole.or_else(float).unwrap_or_else(|| text.into())
 }
 

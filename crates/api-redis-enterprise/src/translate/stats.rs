@@ -204,7 +204,11 @@ impl Kind {
 
     /// Endpoint statistics were recorded as whole numbers, all others as floats.
     fn number(self, value: f64) -> Value {
-        if self == Self::Endpoint { Value::from(value.round() as i64) } else { Value::from(value) }
+        if self == Self::Endpoint {
+            Value::from(value.round() as i64)
+        } else {
+            Value::from(value)
+        }
     }
 }
 
@@ -221,7 +225,10 @@ const INTERVALS: &[(&str, Interval)] = &[
 ];
 
 fn word(interval: Interval) -> &'static str {
-    INTERVALS.iter().find(|(_, known)| *known == interval).map_or("1sec", |(word, _)| word)
+    INTERVALS
+        .iter()
+        .find(|(_, known)| *known == interval)
+        .map_or("1sec", |(word, _)| word)
 }
 
 /// What a request for statistics asks for.
@@ -238,7 +245,9 @@ impl Wanted {
         let text = |name: &str| query.get(name).filter(|text| !text.is_empty());
         let interval = text("interval").map(|text| {
             let known = INTERVALS.iter().find(|(word, _)| *word == text);
-            known.map(|(_, interval)| *interval).ok_or_else(|| Failure::bad_request("bad_request", format!("{text:?} is no interval")))
+            known
+                .map(|(_, interval)| *interval)
+                .ok_or_else(|| Failure::bad_request("bad_request", format!("{text:?} is no interval")))
         });
         let time = |name: &str| text(name).map(|text| parse_time(name, text)).transpose();
         Ok(Self {
@@ -250,7 +259,9 @@ impl Wanted {
     }
 
     fn wants(&self, metric: &str) -> bool {
-        self.metrics.as_ref().is_none_or(|metrics| metrics.iter().any(|wanted| wanted == metric))
+        self.metrics
+            .as_ref()
+            .is_none_or(|metrics| metrics.iter().any(|wanted| wanted == metric))
     }
 }
 
@@ -262,29 +273,55 @@ fn parse_time(name: &str, text: &str) -> Result<Timestamp, Failure> {
         Ok::<_, jiff::Error>(civil.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_millisecond())
     };
     let millis = exact.or_else(|_| civil());
-    millis.map(Timestamp::from_millis).map_err(|_| Failure::bad_request("bad_request", format!("{name} is no ISO 8601 time")))
+    millis
+        .map(Timestamp::from_millis)
+        .map_err(|_| Failure::bad_request("bad_request", format!("{name} is no ISO 8601 time")))
 }
 
 /// The wanted samples of a subject: the finest interval first, oldest first within one. While nothing was measured yet, one sample of
 /// nothing: collectors read its numbers unconditionally.
-pub(crate) fn intervals(statistics: &Statistics, subject: StatSubject, kind: Kind, wanted: &Wanted, now: Timestamp) -> Vec<JsonObject> {
-    let classes = Interval::ALL.into_iter().filter(|class| wanted.interval.is_none_or(|wanted| wanted == *class));
+pub(crate) fn intervals(
+    statistics: &Statistics,
+    subject: StatSubject,
+    kind: Kind,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Vec<JsonObject> {
+    let classes = Interval::ALL
+        .into_iter()
+        .filter(|class| wanted.interval.is_none_or(|wanted| wanted == *class));
     let mut shown = Vec::new();
     let mut known = false;
     for class in classes {
         if let Some(samples) = statistics.samples(subject, class, wanted.from, wanted.to) {
             known = true;
-            shown.extend(samples.iter().map(|sample| show(Some(sample), class, kind, wanted, now)));
+            shown.extend(
+                samples
+                    .iter()
+                    .map(|sample| show(Some(sample), class, kind, wanted, now)),
+            );
         }
     }
     if !known {
-        shown.push(show(None, wanted.interval.unwrap_or(Interval::Second1), kind, wanted, now));
+        shown.push(show(
+            None,
+            wanted.interval.unwrap_or(Interval::Second1),
+            kind,
+            wanted,
+            now,
+        ));
     }
     shown
 }
 
 /// The newest sample of a subject; of nothing while nothing was measured.
-pub(crate) fn newest(statistics: &Statistics, subject: StatSubject, kind: Kind, wanted: &Wanted, now: Timestamp) -> JsonObject {
+pub(crate) fn newest(
+    statistics: &Statistics,
+    subject: StatSubject,
+    kind: Kind,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> JsonObject {
     let class = wanted.interval.unwrap_or(Interval::Second1);
     show(statistics.newest(subject, class).as_ref(), class, kind, wanted, now)
 }
@@ -305,7 +342,9 @@ fn show(sample: Option<&Sample>, class: Interval, kind: Kind, wanted: &Wanted, n
                 None => continue,
             },
             Sum(metrics) => kind.number(sum(metrics)),
-            Time(metric) => Timestamp::from_millis(value(metric).unwrap_or(0.0) as i64 * 1000).to_rfc3339_seconds().into(),
+            Time(metric) => Timestamp::from_millis(value(metric).unwrap_or(0.0) as i64 * 1000)
+                .to_rfc3339_seconds()
+                .into(),
             Seconds(metric) => Value::from(value(metric).unwrap_or(0.0) as i64),
             Spent(latency, requests) => kind.number(value(latency).unwrap_or(0.0) * sum(requests)),
             Zero => kind.number(0.0),
@@ -327,7 +366,15 @@ mod tests {
     fn a_database_without_traffic_shows_every_metric_that_collectors_read() {
         let now = Timestamp::from_millis(1_760_400_087_000);
         let shown = show(None, Interval::Second1, Kind::Bdb, &Wanted::default(), now);
-        for name in ["used_memory", "read_hits", "read_misses", "write_hits", "write_misses", "conns", "total_req"] {
+        for name in [
+            "used_memory",
+            "read_hits",
+            "read_misses",
+            "write_hits",
+            "write_misses",
+            "conns",
+            "total_req",
+        ] {
             assert_eq!(shown[name], Value::from(0.0), "{name}");
         }
         assert_eq!(shown["last_req_time"], "1970-01-01T00:00:00Z");
@@ -337,7 +384,9 @@ mod tests {
 
     #[test]
     fn queries_are_read_and_bad_ones_refused() {
-        let wanted = query("interval=1h&stime=2025-10-14T00:00:00Z&etime=2025-10-14T01:00:00&metrics=conns,used_memory").unwrap();
+        let wanted =
+            query("interval=1h&stime=2025-10-14T00:00:00Z&etime=2025-10-14T01:00:00&metrics=conns,used_memory")
+                .unwrap();
         assert_eq!(wanted.interval, Some(Interval::Hour1));
         assert_eq!(wanted.to.unwrap().since(wanted.from.unwrap()).as_secs(), 3600);
         assert!(wanted.wants("conns") && !wanted.wants("total_req"));
@@ -349,14 +398,32 @@ mod tests {
 
     #[test]
     fn only_the_wanted_metrics_are_shown() {
-        let shown = show(None, Interval::Week1, Kind::Node, &query("metrics=conns").unwrap(), Timestamp::from_millis(0));
-        assert_eq!(shown.keys().collect::<Vec<_>>(), ["interval", "stime", "etime", "conns"]);
+        let shown = show(
+            None,
+            Interval::Week1,
+            Kind::Node,
+            &query("metrics=conns").unwrap(),
+            Timestamp::from_millis(0),
+        );
+        assert_eq!(
+            shown.keys().collect::<Vec<_>>(),
+            ["interval", "stime", "etime", "conns"]
+        );
         assert_eq!(shown["interval"], "1week");
     }
 
     #[test]
     fn endpoints_have_whole_numbers() {
-        let shown = show(None, Interval::Second1, Kind::Endpoint, &Wanted::default(), Timestamp::from_millis(0));
-        assert_eq!((&shown["conns"], &shown["last_req_time"]), (&Value::from(0), &Value::from(0)));
+        let shown = show(
+            None,
+            Interval::Second1,
+            Kind::Endpoint,
+            &Wanted::default(),
+            Timestamp::from_millis(0),
+        );
+        assert_eq!(
+            (&shown["conns"], &shown["last_req_time"]),
+            (&Value::from(0), &Value::from(0))
+        );
     }
 }

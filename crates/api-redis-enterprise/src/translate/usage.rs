@@ -99,7 +99,10 @@ mod tests {
         let report = report(&[line(&common, &view(), 1, 5.0, 0.5)]);
         let (first, last) = report.trim_end().split_once('\n').unwrap();
         let parsed: serde_json::Value = serde_json::from_str(first).unwrap();
-        assert_eq!((&parsed["bdb_uid"], &parsed["provisioned_memory"]), (&"1".into(), &1_073_741_824_u64.into()));
+        assert_eq!(
+            (&parsed["bdb_uid"], &parsed["provisioned_memory"]),
+            (&"1".into(), &1_073_741_824_u64.into())
+        );
         assert_eq!(last.len(), 32);
     }
 }

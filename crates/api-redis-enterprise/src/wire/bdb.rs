@@ -310,15 +310,22 @@ pub(crate) const EFFECTIVE: &[Field] = &[
 
 /// The words of eviction that newer versions of the product know; the last two no engine here has.
 pub(crate) const EVICTION_WORDS: &[&str] = &[
-    "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction",
-    "volatile-lrm", "allkeys-lrm",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-ttl",
+    "volatile-random",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+    "volatile-lrm",
+    "allkeys-lrm",
 ];
 
 const PERSISTENCE: Kind = Kind::Word(&["disabled", "snapshot", "aof"]);
 const SYNC: Kind = Kind::Word(&["enabled", "disabled", "paused", "stopped"]);
 /// Ten years.
 const SECONDS_MAX: i64 = 315_360_000;
-
 
 #[cfg(test)]
 mod tests {

@@ -96,8 +96,7 @@ impl Statistics {
     /// The newest sample of a subject; `None` when nothing was ever measured of it.
     pub fn newest(&self, subject: StatSubject, interval: Interval) -> Option<Sample> {
         let series = self.get(subject)?;
-        let newest = lock(&series).newest(interval);
-        newest
+        lock(&series).newest(interval)
     }
 
     /// Counters of the database's endpoint, as last sampled.

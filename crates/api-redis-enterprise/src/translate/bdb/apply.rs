@@ -31,7 +31,10 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
     };
     let port = checked_port(&body)?.unwrap_or(0);
     let Some(memory_bytes) = body.number("memory_size") else {
-        return Err(Failure::not_acceptable("missing_memory_size", "memory_size is required"));
+        return Err(Failure::not_acceptable(
+            "missing_memory_size",
+            "memory_size is required",
+        ));
     };
     refuse::check(&body, &echo, around, true)?;
     let engine = version::choose(&body, around)?;
@@ -55,7 +58,10 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
             port,
             address: around.address,
             tls: TlsMode::Disabled,
-            client_auth: ClientAuthentication { required: true, trusted: Vec::new() },
+            client_auth: ClientAuthentication {
+                required: true,
+                trusted: Vec::new(),
+            },
             source_allow: Vec::new(),
             max_connections: 0,
             traffic_stopped: false,
@@ -66,7 +72,10 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         backup: None,
     };
     let mut document = JsonObject::new();
-    for (field, setting) in [("shards_placement", "default_shards_placement"), ("proxy_policy", "default_non_sharded_proxy_policy")] {
+    for (field, setting) in [
+        ("shards_placement", "default_shards_placement"),
+        ("proxy_policy", "default_non_sharded_proxy_policy"),
+    ] {
         if let Some(value) = around.policy.get(setting) {
             document.insert(field.to_owned(), value.clone());
         }
@@ -74,7 +83,12 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
     document.extend(echo);
     apply(&body, object, around, &mut spec, &mut document)?;
     let uid = body.number("uid").filter(|uid| *uid > 0);
-    Ok(Draft { name, spec, uid, document })
+    Ok(Draft {
+        name,
+        spec,
+        uid,
+        document,
+    })
 }
 
 /// A present database after a body.
@@ -98,7 +112,12 @@ pub(crate) fn update(
     let mut document = document.clone();
     document.extend(echo);
     apply(&body, object, around, &mut spec, &mut document)?;
-    Ok(Draft { name, spec, uid: None, document })
+    Ok(Draft {
+        name,
+        spec,
+        uid: None,
+        document,
+    })
 }
 
 fn apply(
@@ -118,9 +137,15 @@ fn apply(
         refuse::check_memory(spec.memory_bytes, spec.replicas)?;
     }
     if let Some(word) = body.text("eviction_policy") {
-        spec.eviction = EvictionPolicy::ALL.into_iter().find(|policy| policy.as_str() == word).unwrap_or(spec.eviction);
+        spec.eviction = EvictionPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.as_str() == word)
+            .unwrap_or(spec.eviction);
     }
-    let outdated = document.get("mtls_allow_outdated_certs").and_then(Value::as_bool).unwrap_or(false);
+    let outdated = document
+        .get("mtls_allow_outdated_certs")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     if let Some(certificates) = document.get("authentication_ssl_crdt_certs").and_then(Value::as_array) {
         network::trusted(certificates, around, outdated)?;
     }
@@ -134,7 +159,11 @@ fn apply(
 }
 
 /// Import sources are kept for an import without a body; sealed, because they may hold credentials.
-fn remember_import_sources(object: &JsonObject, around: &Surroundings<'_>, document: &mut JsonObject) -> Result<(), Failure> {
+fn remember_import_sources(
+    object: &JsonObject,
+    around: &Surroundings<'_>,
+    document: &mut JsonObject,
+) -> Result<(), Failure> {
     match object.get("dataset_import_sources") {
         None | Some(Value::Null) => {}
         // What a GET shows: sent back, it changes nothing.
@@ -160,7 +189,10 @@ fn check_fixed(
     around: &Surroundings<'_>,
 ) -> Result<(), Failure> {
     let fixed = |field: &str| {
-        Err(Failure::not_acceptable("invalid_configuration", format!("{field} cannot be changed after creation")))
+        Err(Failure::not_acceptable(
+            "invalid_configuration",
+            format!("{field} cannot be changed after creation"),
+        ))
     };
     version::check_unchanged(body, around, present.spec.engine, present.spec.version)?;
     if checked_port(body)?.is_some_and(|port| port != present.spec.network.port) {
@@ -187,7 +219,11 @@ fn checked_name(name: &str) -> Result<DatabaseName, Failure> {
         let why = "name must have 1 to 63 letters, digits and hyphens, and begin and end with a letter or digit";
         Failure::invalid_schema(why)
     };
-    if good { DatabaseName::parse(name).map_err(|_| error()) } else { Err(error()) }
+    if good {
+        DatabaseName::parse(name).map_err(|_| error())
+    } else {
+        Err(error())
+    }
 }
 
 /// The port that was asked for; `None` when the choice is ours.
@@ -195,6 +231,8 @@ fn checked_port(body: &Body<'_>) -> Result<Option<u16>, Failure> {
     match body.number("port").map(u16::try_from) {
         None | Some(Ok(0)) => Ok(None),
         Some(Ok(port)) if port >= 1024 => Ok(Some(port)),
-        Some(_) => Err(Failure::invalid_schema("port must be a whole number from 1024 to 65535")),
+        Some(_) => Err(Failure::invalid_schema(
+            "port must be a whole number from 1024 to 65535",
+        )),
     }
 }

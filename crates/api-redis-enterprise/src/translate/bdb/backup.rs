@@ -27,13 +27,21 @@ pub(super) fn apply(
     }
     let kept = |name: &str| document.get(name).and_then(Value::as_u64);
     let present = spec.backup.take();
-    let enabled = body.flag("backup").unwrap_or(present.as_ref().is_some_and(|backup| backup.enabled));
+    let enabled = body
+        .flag("backup")
+        .unwrap_or(present.as_ref().is_some_and(|backup| backup.enabled));
     let interval = kept(KEPT[0]).or(present.as_ref().map(|backup| backup.interval_seconds));
     let wanted = match body.get("backup_location") {
         Some(value) if value.as_object().is_some_and(JsonObject::is_empty) => None,
         Some(value) => {
             let before = present.as_ref().map(|backup| &backup.location);
-            Some(location::parse(value, "backup_location", Purpose::Write, around.core, before)?)
+            Some(location::parse(
+                value,
+                "backup_location",
+                Purpose::Write,
+                around.core,
+                before,
+            )?)
         }
         None => present.as_ref().map(|backup| backup.location.clone()),
     };
@@ -57,8 +65,16 @@ pub(super) fn apply(
     let offset_seconds = chosen
         .filter(|offset| *offset < interval_seconds)
         .unwrap_or_else(|| random_below(around.core, interval_seconds));
-    let days = kept(KEPT[2]).or(present.map(|backup| u64::from(backup.retention_days))).unwrap_or(0);
+    let days = kept(KEPT[2])
+        .or(present.map(|backup| u64::from(backup.retention_days)))
+        .unwrap_or(0);
     let retention_days = u32::try_from(days).unwrap_or(u32::MAX);
-    spec.backup = Some(BackupSchedule { enabled, interval_seconds, offset_seconds, retention_days, location });
+    spec.backup = Some(BackupSchedule {
+        enabled,
+        interval_seconds,
+        offset_seconds,
+        retention_days,
+        location,
+    });
     Ok(())
 }

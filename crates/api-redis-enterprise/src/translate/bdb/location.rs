@@ -32,8 +32,15 @@ const ABSENT: &[&str] = &["sftp", "s3", "gs", "abs", "swift", "azure", "google"]
 const ABSENT_SCHEMES: &[&str] = &["ftps", "sftp", "redis", "rediss", "s3", "http", "https"];
 
 /// Reads a list of locations.
-pub(crate) fn locations(list: &[Value], field: &str, purpose: Purpose, core: &dyn Core) -> Result<Vec<Location>, Failure> {
-    list.iter().map(|value| parse(value, field, purpose, core, None)).collect()
+pub(crate) fn locations(
+    list: &[Value],
+    field: &str,
+    purpose: Purpose,
+    core: &dyn Core,
+) -> Result<Vec<Location>, Failure> {
+    list.iter()
+        .map(|value| parse(value, field, purpose, core, None))
+        .collect()
 }
 
 /// Reads a location: an object with a `type`, or (quirk of one client) a path or URL as plain text. One that equals `present`, also in
@@ -46,7 +53,10 @@ pub(crate) fn parse(
     present: Option<&Location>,
 ) -> Result<Location, Failure> {
     let text = |key: &str| {
-        let found = value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty() && !text.contains('\0'));
+        let found = value
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty() && !text.contains('\0'));
         found.ok_or_else(|| Failure::invalid_schema(format!("{field} needs {key}")))
     };
     match value {
@@ -56,19 +66,28 @@ pub(crate) fn parse(
             "mount_point" => directory(text("path")?, field),
             "url" => url(text("url")?, field, purpose, core, present),
             absent if ABSENT.contains(&absent) => Err(unsupported(field, absent)),
-            other => Err(Failure::invalid_schema(format!("{field} has the unknown type {other:?}"))),
+            other => Err(Failure::invalid_schema(format!(
+                "{field} has the unknown type {other:?}"
+            ))),
         },
-        _ => Err(Failure::invalid_schema(format!("{field} must be an object with a type"))),
+        _ => Err(Failure::invalid_schema(format!(
+            "{field} must be an object with a type"
+        ))),
     }
 }
 
 fn unsupported(field: &str, what: &str) -> Failure {
-    Failure::not_acceptable("unsupported_location", format!("{field}: {what} is not available on this cluster"))
+    Failure::not_acceptable(
+        "unsupported_location",
+        format!("{field}: {what} is not available on this cluster"),
+    )
 }
 
 fn directory(path: &str, field: &str) -> Result<Location, Failure> {
     let path = PathBuf::from(path);
-    let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    let plain = path
+        .components()
+        .all(|part| !matches!(part, std::path::Component::ParentDir));
     if !path.is_absolute() || !plain {
         return Err(Failure::invalid_schema(format!("{field} needs an absolute path")));
     }
@@ -85,7 +104,11 @@ fn url(
     let malformed = || Failure::invalid_schema(format!("{field} needs a URL with scheme and host"));
     let (scheme, rest) = address.split_once("://").ok_or_else(malformed)?;
     if !purpose.schemes().contains(&scheme) {
-        return Err(if ABSENT_SCHEMES.contains(&scheme) { unsupported(field, scheme) } else { malformed() });
+        return Err(if ABSENT_SCHEMES.contains(&scheme) {
+            unsupported(field, scheme)
+        } else {
+            malformed()
+        });
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -99,7 +122,10 @@ fn url(
             return Ok(present.clone());
         }
     }
-    Ok(Location::Url { url: core.seal(&Secret::new(address)), shown })
+    Ok(Location::Url {
+        url: core.seal(&Secret::new(address)),
+        shown,
+    })
 }
 
 /// A location as it is shown: without credentials.

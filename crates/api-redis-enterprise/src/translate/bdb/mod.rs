@@ -20,10 +20,9 @@ use std::net::IpAddr;
 
 use pilothouse_api::JsonObject;
 use pilothouse_model::{AclRuleId, DatabaseName, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::Failure;
-use crate::wire::bdb::{ECHO, EFFECTIVE};
 
 pub(crate) use apply::{IMPORT_SOURCES, create, update};
 pub(crate) use location::{Purpose, locations, parse as location};
@@ -104,16 +103,10 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The JSON schema of the object, made from the tables that requests are checked against.
-pub(crate) fn schema() -> Value {
-    let all: Vec<_> = EFFECTIVE.iter().chain(ECHO).copied().collect();
-    let mut schema = crate::fields::schema(&all, "a database");
-    schema["required"] = json!(["name", "memory_size"]);
-    schema
-}
-
 /// A random number below `limit`; 0 when that is 0.
 fn random_below(core: &dyn Core, limit: u64) -> u64 {
-    let mixed = core.generate(16).expose().bytes().fold(0_u64, |mixed, byte| mixed.wrapping_mul(131).wrapping_add(u64::from(byte)));
+    let mixed = core.generate(16).expose().bytes().fold(0_u64, |mixed, byte| {
+        mixed.wrapping_mul(131).wrapping_add(u64::from(byte))
+    });
     mixed.checked_rem(limit).unwrap_or(0)
 }

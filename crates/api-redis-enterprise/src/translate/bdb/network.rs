@@ -11,7 +11,12 @@ use crate::error::Failure;
 const PASSWORD_MAX: usize = 1024;
 
 /// Brings TLS, certificates and limits in line with a body.
-pub(super) fn apply(body: &Body<'_>, around: &Surroundings<'_>, spec: &mut DatabaseSpec, outdated: bool) -> Result<(), Failure> {
+pub(super) fn apply(
+    body: &Body<'_>,
+    around: &Surroundings<'_>,
+    spec: &mut DatabaseSpec,
+    outdated: bool,
+) -> Result<(), Failure> {
     let network = &mut spec.network;
     // The generated SDK always sends both; `tls_mode` wins.
     let tls = match (body.text("tls_mode"), body.flag("ssl")) {
@@ -42,12 +47,19 @@ pub(super) fn trusted(list: &[Value], around: &Surroundings<'_>, outdated: bool)
     for entry in list {
         let pem = entry.get("client_cert").and_then(Value::as_str);
         let pem = pem.ok_or_else(|| Failure::invalid_schema("a client certificate needs client_cert"))?;
-        let facts = certificate_facts(pem).map_err(|error| Failure::not_acceptable("invalid_certificate", error.to_string()))?;
+        let facts = certificate_facts(pem)
+            .map_err(|error| Failure::not_acceptable("invalid_certificate", error.to_string()))?;
         if facts.not_after < around.now && !outdated {
-            return Err(Failure::not_acceptable("certificate_expired", "a client certificate has expired"));
+            return Err(Failure::not_acceptable(
+                "certificate_expired",
+                "a client certificate has expired",
+            ));
         }
         if trusted.iter().any(|other| other.trim() == pem.trim()) {
-            return Err(Failure::not_acceptable("duplicated_certs", "a client certificate is listed twice"));
+            return Err(Failure::not_acceptable(
+                "duplicated_certs",
+                "a client certificate is listed twice",
+            ));
         }
         trusted.push(pem.to_owned());
     }
@@ -76,7 +88,9 @@ pub(super) fn apply_access(body: &Body<'_>, around: &Surroundings<'_>, spec: &mu
         access.bindings = bindings(list, around)?;
     }
     if let Some(text) = body.text("disabled_commands") {
-        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        let words = text
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|word| !word.is_empty());
         let mut commands: Vec<String> = Vec::new();
         for word in words.map(str::to_ascii_lowercase) {
             if !commands.contains(&word) {
@@ -95,7 +109,9 @@ fn is_first(text: &str, around: &Surroundings<'_>, first: Option<&pilothouse_mod
 fn password<'a>(body: &Body<'a>, field: &str) -> Result<Option<&'a str>, Failure> {
     let found = body.text(field);
     if found.is_some_and(|password| password.len() > PASSWORD_MAX) {
-        return Err(Failure::invalid_schema(format!("{field} must have at most {PASSWORD_MAX} bytes")));
+        return Err(Failure::invalid_schema(format!(
+            "{field} must have at most {PASSWORD_MAX} bytes"
+        )));
     }
     Ok(found)
 }
@@ -108,7 +124,8 @@ fn bindings(list: &[Value], around: &Surroundings<'_>) -> Result<Vec<RoleBinding
             uid.ok_or_else(|| Failure::invalid_schema(format!("roles_permissions needs {key}, a whole number")))
         };
         let (role, rule) = (uid("role_uid")?, uid("redis_acl_uid")?);
-        let unknown = |what: &str, uid: u64| Failure::not_acceptable("invalid_param", format!("there is no {what} {uid}"));
+        let unknown =
+            |what: &str, uid: u64| Failure::not_acceptable("invalid_param", format!("there is no {what} {uid}"));
         let binding = RoleBinding {
             role: around.core.role(role).ok_or_else(|| unknown("role", role))?,
             rule: around.core.acl_rule(rule).ok_or_else(|| unknown("redis_acl", rule))?,

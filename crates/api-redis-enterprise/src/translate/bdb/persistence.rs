@@ -27,17 +27,32 @@ pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut Jso
     }
     if let Some(policy) = body.get("snapshot_policy") {
         // Decision: a single rule instead of a list is one rule.
-        let rules = if policy.is_object() { json!([policy]) } else { policy.clone() };
+        let rules = if policy.is_object() {
+            json!([policy])
+        } else {
+            policy.clone()
+        };
         parse_rules(&rules)?;
         document.insert("snapshot_policy".to_owned(), rules);
     }
-    let wanted = body.text("data_persistence").or(body.text("persistence")).unwrap_or(word(&spec.persistence));
+    let wanted = body
+        .text("data_persistence")
+        .or(body.text("persistence"))
+        .unwrap_or(word(&spec.persistence));
     spec.persistence = match wanted {
         "aof" => {
             let always = shown_fsync(&spec.persistence, document, body) == ALWAYS;
-            Persistence::AppendOnly { fsync: if always { FsyncPolicy::Always } else { FsyncPolicy::EverySecond } }
+            Persistence::AppendOnly {
+                fsync: if always {
+                    FsyncPolicy::Always
+                } else {
+                    FsyncPolicy::EverySecond
+                },
+            }
         }
-        "snapshot" => Persistence::Snapshot { rules: effective_rules(&spec.persistence, document, body)? },
+        "snapshot" => Persistence::Snapshot {
+            rules: effective_rules(&spec.persistence, document, body)?,
+        },
         _ => Persistence::Disabled,
     };
     Ok(())
@@ -48,11 +63,19 @@ fn shown_fsync(present: &Persistence, document: &JsonObject, body: &Body<'_>) ->
     match (body.text("aof_policy"), present) {
         (Some(word), _) => word.to_owned(),
         (None, Persistence::AppendOnly { fsync }) => fsync_word(*fsync).to_owned(),
-        (None, _) => document.get("aof_policy").and_then(Value::as_str).unwrap_or(EVERY_SECOND).to_owned(),
+        (None, _) => document
+            .get("aof_policy")
+            .and_then(Value::as_str)
+            .unwrap_or(EVERY_SECOND)
+            .to_owned(),
     }
 }
 
-fn effective_rules(present: &Persistence, document: &JsonObject, body: &Body<'_>) -> Result<Vec<SnapshotRule>, Failure> {
+fn effective_rules(
+    present: &Persistence,
+    document: &JsonObject,
+    body: &Body<'_>,
+) -> Result<Vec<SnapshotRule>, Failure> {
     let rules = match (body.get("snapshot_policy"), present) {
         (None, Persistence::Snapshot { rules }) => rules.clone(),
         _ => parse_rules(document.get("snapshot_policy").unwrap_or(&Value::Null))?,
@@ -71,8 +94,17 @@ fn parse_rules(value: &Value) -> Result<Vec<SnapshotRule>, Failure> {
         Value::Array(rules) => rules,
         _ => return Err(malformed()),
     };
-    let number = |rule: &Value, key: &str| rule.get(key).and_then(Value::as_u64).filter(|number| *number <= u64::from(u32::MAX));
-    let parsed = rules.iter().map(|rule| Some(SnapshotRule { seconds: number(rule, "secs")?, writes: number(rule, "writes")? }));
+    let number = |rule: &Value, key: &str| {
+        rule.get(key)
+            .and_then(Value::as_u64)
+            .filter(|number| *number <= u64::from(u32::MAX))
+    };
+    let parsed = rules.iter().map(|rule| {
+        Some(SnapshotRule {
+            seconds: number(rule, "secs")?,
+            writes: number(rule, "writes")?,
+        })
+    });
     let rules: Vec<_> = parsed.collect::<Option<_>>().ok_or_else(malformed)?;
     if rules.iter().any(|rule| rule.seconds == 0 || rule.writes == 0) {
         let why = "secs and writes of snapshot_policy must be at least 1";
@@ -96,9 +128,10 @@ pub(super) fn show(persistence: &Persistence, document: &JsonObject) -> (Value, 
         _ => remembered("aof_policy", EVERY_SECOND.into()),
     };
     let snapshot = match persistence {
-        Persistence::Snapshot { rules } => {
-            rules.iter().map(|rule| json!({"secs": rule.seconds, "writes": rule.writes})).collect()
-        }
+        Persistence::Snapshot { rules } => rules
+            .iter()
+            .map(|rule| json!({"secs": rule.seconds, "writes": rule.writes}))
+            .collect(),
         _ => remembered("snapshot_policy", json!([])),
     };
     (aof, snapshot)

@@ -37,21 +37,29 @@ pub(super) fn apply(
     }
     if let Some(source) = &mut spec.replica_of {
         let enabled = document.get("replica_sync").and_then(Value::as_str) == Some("enabled");
-        source.sync = if enabled { ReplicaSync::Enabled } else { ReplicaSync::Paused };
+        source.sync = if enabled {
+            ReplicaSync::Enabled
+        } else {
+            ReplicaSync::Paused
+        };
     }
     Ok(())
 }
 
 fn remember(source: &Value, document: &mut JsonObject) {
-    let kept: JsonObject =
-        REMEMBERED.iter().filter_map(|key| Some(((*key).to_owned(), source.get(key)?.clone()))).collect();
+    let kept: JsonObject = REMEMBERED
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), source.get(key)?.clone())))
+        .collect();
     document.insert("replica_source".to_owned(), Value::Object(kept));
 }
 
 fn parse(value: &Value, around: &Surroundings<'_>, present: Option<&ReplicaSource>) -> Result<ReplicaSource, Failure> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if text("client_cert").is_some() || text("client_key").is_some() {
-        return Err(refused("a client certificate of its own cannot be given to a source on this cluster"));
+        return Err(refused(
+            "a client certificate of its own cannot be given to a source on this cluster",
+        ));
     }
     let uri = text("uri").ok_or_else(|| Failure::invalid_schema("replica_sources needs uri"))?;
     let parsed = Uri::parse(uri).ok_or_else(|| refused("uri must be redis[s]://[user[:password]@]host:port"))?;
@@ -60,12 +68,15 @@ fn parse(value: &Value, around: &Surroundings<'_>, present: Option<&ReplicaSourc
         Some(password) => Some(around.sealed(&password, &before)?),
         // What is shown to viewers has no password; the same source sent back keeps the one it has.
         None => present
-            .filter(|source| source.host == parsed.host && source.port == parsed.port && source.username == parsed.username)
+            .filter(|source| {
+                source.host == parsed.host && source.port == parsed.port && source.username == parsed.username
+            })
             .and_then(|source| source.password.clone()),
     };
     let server_certificate = text("server_cert").map(str::to_owned);
     if let Some(pem) = &server_certificate {
-        pilothouse_api::certificate_facts(pem).map_err(|error| Failure::not_acceptable("invalid_certificate", error.to_string()))?;
+        pilothouse_api::certificate_facts(pem)
+            .map_err(|error| Failure::not_acceptable("invalid_certificate", error.to_string()))?;
     }
     Ok(ReplicaSource {
         host: parsed.host,
@@ -97,16 +108,27 @@ impl Uri {
             _ => return None,
         };
         let authority = rest.split(['/', '?', '#']).next()?;
-        let (credentials, address) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+        let (credentials, address) = authority
+            .rsplit_once('@')
+            .map_or((None, authority), |(user, host)| (Some(user), host));
         let (username, password) = match credentials.map(|text| text.split_once(':').unwrap_or((text, ""))) {
-            Some((user, password)) => (decoded(user)?, Some(decoded(password)?).filter(|password| !password.is_empty())),
+            Some((user, password)) => (
+                decoded(user)?,
+                Some(decoded(password)?).filter(|password| !password.is_empty()),
+            ),
             None => (String::new(), None),
         };
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:%".contains(c));
-        plain.then(|| Self { tls, username, password, host: host.to_owned(), port })
+        plain.then(|| Self {
+            tls,
+            username,
+            password,
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
@@ -124,7 +146,9 @@ fn decoded(text: &str) -> Option<String> {
             rest = tail;
         }
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control))
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.chars().any(char::is_control))
 }
 
 /// Everything but letters, digits and `-._~` percent-encoded.
@@ -148,13 +172,19 @@ pub(super) fn show(
     core: Option<&dyn Core>,
 ) -> (Value, Vec<Value>) {
     let word = document.get("replica_sync").and_then(Value::as_str);
-    let Some(source) = &spec.replica_of else { return (word.unwrap_or("disabled").into(), Vec::new()) };
+    let Some(source) = &spec.replica_of else {
+        return (word.unwrap_or("disabled").into(), Vec::new());
+    };
     let word = match (source.sync, word) {
         (ReplicaSync::Enabled, _) => "enabled",
         (ReplicaSync::Paused, Some(word @ ("disabled" | "stopped"))) => word,
         (ReplicaSync::Paused, _) => "paused",
     };
-    let password = source.password.as_ref().zip(core).and_then(|(sealed, core)| core.open(sealed).ok());
+    let password = source
+        .password
+        .as_ref()
+        .zip(core)
+        .and_then(|(sealed, core)| core.open(sealed).ok());
     let mut shown = json!({
         "uid": 1,
         "uri": uri(source, password.as_ref()),
@@ -179,7 +209,11 @@ pub(super) fn show(
 
 fn uri(source: &ReplicaSource, password: Option<&Secret>) -> String {
     let scheme = if source.tls { "rediss" } else { "redis" };
-    let host = if source.host.contains(':') { format!("[{}]", source.host) } else { source.host.clone() };
+    let host = if source.host.contains(':') {
+        format!("[{}]", source.host)
+    } else {
+        source.host.clone()
+    };
     let credentials = match (source.username.as_str(), password) {
         ("", None) => String::new(),
         (user, None) => format!("{}@", encoded(user)),
@@ -203,13 +237,42 @@ mod tests {
     #[test]
     fn uris_are_read_and_written() {
         let check = |text: &str, tls, user: &str, password: Option<&str>, host: &str, port| {
-            let expected = Uri { tls, username: user.to_owned(), password: password.map(str::to_owned), host: host.to_owned(), port };
+            let expected = Uri {
+                tls,
+                username: user.to_owned(),
+                password: password.map(str::to_owned),
+                host: host.to_owned(),
+                port,
+            };
             assert_eq!(Uri::parse(text), Some(expected), "{text}");
         };
-        check("redis://admin:p%40ss@10.0.0.1:12000", false, "admin", Some("p@ss"), "10.0.0.1", 12000);
-        check("rediss://:pw@redis-1.my.cluster:1", true, "", Some("pw"), "redis-1.my.cluster", 1);
+        check(
+            "redis://admin:p%40ss@10.0.0.1:12000",
+            false,
+            "admin",
+            Some("p@ss"),
+            "10.0.0.1",
+            12000,
+        );
+        check(
+            "rediss://:pw@redis-1.my.cluster:1",
+            true,
+            "",
+            Some("pw"),
+            "redis-1.my.cluster",
+            1,
+        );
         check("redis://[::1]:6379/0", false, "", None, "::1", 6379);
-        for bad in ["", "redis://", "http://a:1", "redis://host", "redis://host:0", "redis://host:70000", "redis://a:%zz@h:1", "redis://a b:1"] {
+        for bad in [
+            "",
+            "redis://",
+            "http://a:1",
+            "redis://host",
+            "redis://host:0",
+            "redis://host:70000",
+            "redis://a:%zz@h:1",
+            "redis://a b:1",
+        ] {
             assert_eq!(Uri::parse(bad), None, "{bad}");
         }
         assert_eq!(encoded("p@ss:w%"), "p%40ss%3Aw%25");

@@ -76,15 +76,25 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
         port: spec.network.port,
         endpoints: vec![endpoint(database, &echo, with)],
         max_connections: spec.network.max_connections,
-        tls_mode: if spec.network.tls == TlsMode::Enabled { "enabled" } else { "disabled" },
+        tls_mode: if spec.network.tls == TlsMode::Enabled {
+            "enabled"
+        } else {
+            "disabled"
+        },
         ssl: spec.network.tls == TlsMode::Enabled,
-        enforce_client_authentication: if spec.network.client_auth.required { "enabled" } else { "disabled" },
+        enforce_client_authentication: if spec.network.client_auth.required {
+            "enabled"
+        } else {
+            "disabled"
+        },
         authentication_ssl_client_certs: spec
             .network
             .client_auth
             .trusted
             .iter()
-            .map(|pem| ClientCertificate { client_cert: pem.clone() })
+            .map(|pem| ClientCertificate {
+                client_cert: pem.clone(),
+            })
             .collect(),
         authentication_redis_pass: opened(with, spec.access.default_passwords.first()),
         authentication_admin_pass: opened(with, Some(&spec.access.admin_password)),
@@ -93,14 +103,23 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
             .access
             .bindings
             .iter()
-            .map(|bound| RolePermission { role_uid: (with.role_uid)(bound.role), redis_acl_uid: (with.acl_uid)(bound.rule) })
+            .map(|bound| RolePermission {
+                role_uid: (with.role_uid)(bound.role),
+                redis_acl_uid: (with.acl_uid)(bound.rule),
+            })
             .collect(),
         disabled_commands: spec.access.disabled_commands.join(","),
         backup: spec.backup.as_ref().is_some_and(|backup| backup.enabled),
         backup_interval: interval(spec.backup.as_ref(), number("backup_interval")),
-        backup_interval_offset: spec.backup.as_ref().map(|backup| backup.offset_seconds).or(number("backup_interval_offset")),
+        backup_interval_offset: spec
+            .backup
+            .as_ref()
+            .map(|backup| backup.offset_seconds)
+            .or(number("backup_interval_offset")),
         backup_history: spec.backup.as_ref().map_or(
-            number("backup_history").and_then(|days| u32::try_from(days).ok()).unwrap_or(0),
+            number("backup_history")
+                .and_then(|days| u32::try_from(days).ok())
+                .unwrap_or(0),
             |backup| backup.retention_days,
         ),
         backup_location: spec.backup.as_ref().map(|backup| location::show(&backup.location)),
@@ -141,17 +160,27 @@ fn echo(document: &JsonObject) -> JsonObject {
 }
 
 fn opened(with: &Shown<'_>, sealed: Option<&pilothouse_model::Sealed>) -> String {
-    let opened = with.secrets.zip(sealed).and_then(|(secrets, sealed)| secrets.open(sealed).ok());
+    let opened = with
+        .secrets
+        .zip(sealed)
+        .and_then(|(secrets, sealed)| secrets.open(sealed).ok());
     opened.map(|secret| secret.expose().to_owned()).unwrap_or_default()
 }
 
 fn interval(schedule: Option<&BackupSchedule>, remembered: Option<u64>) -> u64 {
-    schedule.map(|backup| backup.interval_seconds).or(remembered).unwrap_or(backup::DEFAULT_INTERVAL)
+    schedule
+        .map(|backup| backup.interval_seconds)
+        .or(remembered)
+        .unwrap_or(backup::DEFAULT_INTERVAL)
 }
 
 fn background_op(running: Option<&Operation>) -> BackgroundOp {
     match running {
-        None => BackgroundOp { status: "idle", name: None, progress: None },
+        None => BackgroundOp {
+            status: "idle",
+            name: None,
+            progress: None,
+        },
         Some(operation) => BackgroundOp {
             status: "running",
             name: Some(state::state_machine(operation.kind)),
@@ -165,7 +194,10 @@ fn shard_list(database: &Database, with: &Shown<'_>) -> Vec<u64> {
     let shards = &database.layout.shards;
     let primaries = shards.iter().filter_map(|shard| shard.primary());
     let replicas = shards.iter().flat_map(|shard| shard.replicas());
-    primaries.chain(replicas).map(|server| (with.shard_uid)(server.id)).collect()
+    primaries
+        .chain(replicas)
+        .map(|server| (with.shard_uid)(server.id))
+        .collect()
 }
 
 fn endpoint(database: &Database, echo: &JsonObject, with: &Shown<'_>) -> Endpoint {
@@ -198,7 +230,9 @@ impl Travel {
             phase: transfer.map(|transfer| transfer.status.phase),
             progress: transfer.map_or(0.0, |transfer| f64::from(transfer.status.progress)),
             failure: transfer.map(failure_reason).unwrap_or_default(),
-            last: transfer.and_then(|transfer| transfer.last_success_at).map(|at| at.to_rfc3339_seconds()),
+            last: transfer
+                .and_then(|transfer| transfer.last_success_at)
+                .map(|at| at.to_rfc3339_seconds()),
         }
     }
 
@@ -222,23 +256,80 @@ impl Travel {
     }
 }
 
-/// Why a transfer failed, in the words that clients know.
+/// Why a transfer failed, in the words that clients know. Classes that have no word of their own there are `general-error`.
 fn failure_reason(transfer: &Transfer) -> String {
-    let Some((class, message)) = &transfer.status.failure else { return String::new() };
-    let inbound = transfer.kind == TransferKind::Import;
-    match (class.as_str(), inbound) {
-        ("no-permission", false) => "no-permission".to_owned(),
-        ("wrong-path", false) => "wrong-file-path".to_owned(),
-        ("no-permission" | "wrong-path" | "unreachable", true) => "download-error".to_owned(),
-        ("corrupted", true) => "file-corrupted".to_owned(),
-        ("out-of-memory", true) => "out-of-memory".to_owned(),
-        ("too-large", true) => {
-            let numbers: Vec<&str> = message.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
-            match numbers.as_slice() {
-                [expected, limit, ..] => format!("file-larger-than-mem-limit:{expected}:{limit}"),
-                _ => "out-of-memory".to_owned(),
-            }
+    let Some((class, message)) = &transfer.status.failure else {
+        return String::new();
+    };
+    let word = if transfer.kind == TransferKind::Import {
+        match class.as_str() {
+            "no-permission" | "wrong-path" | "unreachable" | "download-error" => "download-error",
+            "corrupted" | "file-corrupted" => "file-corrupted",
+            "key-too-long" => "key-too-long",
+            "invalid-bulk-length" => "invalid-bulk-length",
+            "out-of-memory" => "out-of-memory",
+            "too-large" => return too_large(message),
+            larger if larger.starts_with("file-larger-than-mem-limit:") => larger,
+            _ => "general-error",
         }
+    } else {
+        match class.as_str() {
+            "no-permission" => "no-permission",
+            "wrong-path" | "wrong-file-path" => "wrong-file-path",
+            _ => "general-error",
+        }
+    };
+    word.to_owned()
+}
+
+/// The word that carries what was expected and what was allowed, which are the first numbers of the message.
+fn too_large(message: &str) -> String {
+    let numbers: Vec<&str> = message
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .collect();
+    match numbers.as_slice() {
+        [expected, limit, ..] => format!("file-larger-than-mem-limit:{expected}:{limit}"),
         _ => "general-error".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_model::{Timestamp, TransferStatus};
+
+    use super::*;
+
+    #[test]
+    fn failures_have_the_words_of_their_direction() {
+        let check = |kind, class: &str, expected: &str| {
+            let at = Timestamp::from_millis(0);
+            let failure = Some((
+                class.to_owned(),
+                "the data needs 500 bytes, the limit is 100 bytes".to_owned(),
+            ));
+            let status = TransferStatus {
+                phase: TransferPhase::Failed,
+                progress: 0,
+                failure,
+                started_at: at,
+                ended_at: Some(at),
+            };
+            let transfer = Transfer {
+                kind,
+                locations: Vec::new(),
+                skip_size_check: false,
+                status,
+                last_success_at: None,
+            };
+            assert_eq!(failure_reason(&transfer), expected, "{kind:?} {class}");
+        };
+        check(TransferKind::Export, "no-permission", "no-permission");
+        check(TransferKind::Backup, "wrong-path", "wrong-file-path");
+        check(TransferKind::Export, "unreachable", "general-error");
+        check(TransferKind::Import, "wrong-path", "download-error");
+        check(TransferKind::Import, "corrupted", "file-corrupted");
+        check(TransferKind::Import, "too-large", "file-larger-than-mem-limit:500:100");
+        check(TransferKind::Import, "cancelled", "general-error");
     }
 }

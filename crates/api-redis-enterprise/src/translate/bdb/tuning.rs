@@ -37,17 +37,29 @@ impl Default {
 }
 
 const fn number(field: &'static str, directive: &'static str, default: u64) -> Plain {
-    Plain { field, directive, default: Default::Number(default) }
+    Plain {
+        field,
+        directive,
+        default: Default::Number(default),
+    }
 }
 
 /// What a build without active defragmentation lacks is refused by the driver, so nothing but the defaults is accepted there.
 const PLAIN: &[Plain] = &[
     number("maxclients", "maxclients", 10_000),
     number("tracking_table_max_keys", "tracking-table-max-keys", 1_000_000),
-    Plain { field: "activedefrag", directive: "activedefrag", default: Default::Word("no") },
+    Plain {
+        field: "activedefrag",
+        directive: "activedefrag",
+        default: Default::Word("no"),
+    },
     number("active_defrag_cycle_min", "active-defrag-cycle-min", 1),
     number("active_defrag_cycle_max", "active-defrag-cycle-max", 25),
-    Plain { field: "active_defrag_ignore_bytes", directive: "active-defrag-ignore-bytes", default: Default::Word("104857600") },
+    Plain {
+        field: "active_defrag_ignore_bytes",
+        directive: "active-defrag-ignore-bytes",
+        default: Default::Word("104857600"),
+    },
     number("active_defrag_max_scan_fields", "active-defrag-max-scan-fields", 1000),
     number("active_defrag_threshold_lower", "active-defrag-threshold-lower", 10),
     number("active_defrag_threshold_upper", "active-defrag-threshold-upper", 100),
@@ -61,7 +73,8 @@ const AUTO: &str = "auto";
 pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec) -> Result<(), Failure> {
     for knob in PLAIN {
         let Some(value) = body.get(knob.field) else { continue };
-        let mut text = scalar(value).ok_or_else(|| Failure::invalid_schema(format!("{} must be a number or a text", knob.field)))?;
+        let mut text = scalar(value)
+            .ok_or_else(|| Failure::invalid_schema(format!("{} must be a number or a text", knob.field)))?;
         // Quirk: the documentation writes the default of this one with a unit.
         if knob.field == "active_defrag_ignore_bytes" && text.eq_ignore_ascii_case("100mb") {
             text = knob.default.text();
@@ -69,11 +82,13 @@ pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec) -> Result<(), Fail
         set(spec, knob.directive, (text != knob.default.text()).then_some(text));
     }
     if let Some(value) = body.get("repl_backlog_size") {
-        let text = scalar(value).ok_or_else(|| Failure::invalid_schema("repl_backlog_size must be \"auto\" or a size"))?;
+        let text =
+            scalar(value).ok_or_else(|| Failure::invalid_schema("repl_backlog_size must be \"auto\" or a size"))?;
         set(spec, BACKLOG, (text != AUTO).then_some(text));
     }
     if let Some(value) = body.get("slave_buffer") {
-        let text = scalar(value).ok_or_else(|| Failure::invalid_schema("slave_buffer must be \"auto\", a size or hard:soft:time"))?;
+        let text = scalar(value)
+            .ok_or_else(|| Failure::invalid_schema("slave_buffer must be \"auto\", a size or hard:soft:time"))?;
         let limits = if text == AUTO { None } else { Some(buffer(&text)?) };
         set(spec, BUFFER, limits);
     }
@@ -102,7 +117,10 @@ fn scalar(value: &Value) -> Option<String> {
 /// `MB` or `hard:soft:seconds`, sizes in megabytes, as the engine writes it.
 fn buffer(text: &str) -> Result<String, Failure> {
     let malformed = || Failure::invalid_schema("slave_buffer must be \"auto\", a size in MB, or hard:soft:time");
-    let numbers = text.split(':').map(|part| part.trim_end_matches("mb").parse::<u32>().ok()).collect::<Option<Vec<_>>>();
+    let numbers = text
+        .split(':')
+        .map(|part| part.trim_end_matches("mb").parse::<u32>().ok())
+        .collect::<Option<Vec<_>>>();
     match numbers.ok_or_else(malformed)?.as_slice() {
         [both] => Ok(format!("replica {both}mb {both}mb 60")),
         [hard, soft, seconds] => Ok(format!("replica {hard}mb {soft}mb {seconds}")),
@@ -123,9 +141,16 @@ pub(super) fn show(spec: &DatabaseSpec) -> JsonObject {
     let backlog = spec.tuning.get(BACKLOG).map_or(AUTO, String::as_str);
     shown.insert("repl_backlog_size".to_owned(), backlog.into());
     let buffer = spec.tuning.get(BUFFER).map(|limits| {
-        let parts: Vec<_> = limits.split_ascii_whitespace().skip(1).map(|part| part.trim_end_matches("mb")).collect();
+        let parts: Vec<_> = limits
+            .split_ascii_whitespace()
+            .skip(1)
+            .map(|part| part.trim_end_matches("mb"))
+            .collect();
         parts.join(":")
     });
-    shown.insert("slave_buffer".to_owned(), buffer.unwrap_or_else(|| AUTO.to_owned()).into());
+    shown.insert(
+        "slave_buffer".to_owned(),
+        buffer.unwrap_or_else(|| AUTO.to_owned()).into(),
+    );
     shown
 }

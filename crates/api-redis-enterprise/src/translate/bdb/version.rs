@@ -8,7 +8,10 @@ use super::{Body, Surroundings};
 use crate::error::Failure;
 
 fn unknown(wanted: &str) -> Failure {
-    Failure::not_acceptable("invalid_version", format!("version {wanted:?} is not offered by any node"))
+    Failure::not_acceptable(
+        "invalid_version",
+        format!("version {wanted:?} is not offered by any node"),
+    )
 }
 
 /// The engine for a new database: the series that was asked for, else that of the policy, else the newest.
@@ -20,15 +23,22 @@ pub(super) fn choose<'a>(body: &Body<'_>, around: &'a Surroundings<'_>) -> Resul
     };
     let fits = |engine: &&InstalledEngine| {
         series.is_none_or(|series| engine.compatible.series() == series)
-            && body.text("version").is_none_or(|version| version == wire_version(engine))
+            && body
+                .text("version")
+                .is_none_or(|version| version == wire_version(engine))
     };
     best(around.engines.iter().filter(fits)).ok_or_else(|| unknown(series.or(body.text("version")).unwrap_or("any")))
 }
 
 /// The series of the policy, as long as it is offered.
 fn policy_series<'a>(policy: &'a JsonObject, engines: &[InstalledEngine]) -> Option<&'a str> {
-    let series = policy.get("default_provisioned_redis_version").and_then(Value::as_str)?;
-    engines.iter().any(|engine| engine.compatible.series() == series).then_some(series)
+    let series = policy
+        .get("default_provisioned_redis_version")
+        .and_then(Value::as_str)?;
+    engines
+        .iter()
+        .any(|engine| engine.compatible.series() == series)
+        .then_some(series)
 }
 
 /// The newest; of equals the product that comes first in the order of preference.
@@ -56,13 +66,20 @@ fn wire_version(engine: &InstalledEngine) -> String {
 
 /// `version` and `redis_version` of a database.
 pub(super) fn wire_versions(engines: &[InstalledEngine], kind: EngineKind, version: EngineVersion) -> (String, String) {
-    let installed = engines.iter().find(|engine| engine.kind == kind && engine.version == version);
+    let installed = engines
+        .iter()
+        .find(|engine| engine.kind == kind && engine.version == version);
     let told = installed.map_or(version, |engine| engine.compatible);
     (told.to_string(), told.series())
 }
 
 /// Refuses a version that differs from the present one: only an upgrade changes it.
-pub(super) fn check_unchanged(body: &Body<'_>, around: &Surroundings<'_>, kind: EngineKind, version: EngineVersion) -> Result<(), Failure> {
+pub(super) fn check_unchanged(
+    body: &Body<'_>,
+    around: &Surroundings<'_>,
+    kind: EngineKind,
+    version: EngineVersion,
+) -> Result<(), Failure> {
     let (full, series) = wire_versions(around.engines, kind, version);
     for (field, present) in [("version", full), ("redis_version", series)] {
         if body.text(field).is_some_and(|wanted| wanted != present) {
