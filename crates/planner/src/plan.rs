@@ -181,13 +181,18 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 fn simple(input: &PlanInput<'_>, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
+    let look_again = if steps.is_empty() {
+        input.policy.idle_pause
+    } else {
+        Duration::ZERO
+    };
     Plan {
         steps,
         route,
         conditions: input.database.conditions.clone(),
         settled: false,
         sentence,
-        look_again: input.policy.idle_pause,
+        look_again,
     }
 }
 
