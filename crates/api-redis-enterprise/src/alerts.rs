@@ -63,6 +63,15 @@ impl Board {
             .map(|(_, noted)| noted.clone())
     }
 
+    /// The names of the alerts of a subject that hold.
+    pub(crate) fn holding(&self, subject: Subject) -> Vec<&'static str> {
+        let noted = self.lock();
+        let holding = noted
+            .iter()
+            .filter(|((known, _), noted)| *known == subject && noted.holds);
+        holding.map(|((_, name), _)| *name).collect()
+    }
+
     /// Takes readings over; returns those that changed. An alert that never held makes no entry.
     fn update(&self, readings: Vec<Reading>, now: Timestamp) -> Vec<Reading> {
         let mut noted = self.lock();

@@ -1,8 +1,9 @@
 //! What handlers share, and the way of a request from the toolkit to a handler.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use pilothouse_api::header::{ALLOW, HeaderName, HeaderValue};
 use pilothouse_api::{
     Dialect, ListenerControl, Match, Refusal, Request, Response, RouteTable, StatusCode, TlsIdentity, empty_response,
@@ -69,7 +70,7 @@ pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterp
     RedisEnterprise(App(Arc::new(Inner {
         settings: SettingsCache::default(),
         tokens: Tokens::default(),
-        listeners: OnceLock::new(),
+        listeners: ArcSwapOption::empty(),
         last_logins: Mutex::default(),
         tasks: TaskTracker::new(),
         board: Board::default(),
@@ -108,15 +109,15 @@ impl RedisEnterprise {
     pub fn attach(&self, https: Arc<dyn ListenerControl>, http: Arc<dyn ListenerControl>) {
         let listeners = Listeners { https, http };
         crate::handlers::cluster::apply_to_listeners(&self.0, &listeners);
-        if self.0.0.listeners.set(listeners).is_err() {
-            tracing::warn!("listeners were attached twice; the first ones stay");
-        }
+        self.0.0.listeners.store(Some(Arc::new(listeners)));
     }
 
     /// Finishes a bootstrap that was interrupted, then does the background work until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         crate::handlers::bootstrap::resume(&self.0).await;
         crate::alerts::run(&self.0, &stop).await;
+        // They hold us and we hold them: without this neither would ever go.
+        self.0.0.listeners.store(None);
         self.0.0.tasks.close();
         self.0.0.tasks.wait().await;
     }
@@ -141,8 +142,8 @@ struct Inner {
     settings: SettingsCache,
     /// Signs and checks tokens.
     tokens: Tokens,
-    /// Set once the listeners are bound.
-    listeners: OnceLock<Listeners>,
+    /// Set once the listeners are bound, until [`RedisEnterprise::run`] ends.
+    listeners: ArcSwapOption<Listeners>,
     /// When users last logged in, shown only; not worth a commit per request.
     last_logins: Mutex<HashMap<UserId, Timestamp>>,
     /// Which alerts hold.
@@ -183,8 +184,8 @@ impl App {
     }
 
     /// The listeners; `None` in tests without any.
-    pub(crate) fn listeners(&self) -> Option<&Listeners> {
-        self.0.listeners.get()
+    pub(crate) fn listeners(&self) -> Option<Arc<Listeners>> {
+        self.0.listeners.load_full()
     }
 
     /// Which alerts hold.

@@ -29,6 +29,8 @@ mod routes;
 mod simulation;
 mod statistics;
 mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transfer;
 mod view;
 

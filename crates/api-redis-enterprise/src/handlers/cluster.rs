@@ -32,12 +32,12 @@ pub(crate) async fn get(app: App, _call: Call) -> Answer {
 }
 
 pub(crate) async fn update(app: App, call: Call) -> Answer {
-    let body = call.body()?;
     let settings = app.settings();
-    let mut changes = fields::checked(SETTINGS, &body)?;
+    let mut body = call.body()?;
     // Scripts send the whole object back; what is as it was is no wish, and must not outlive the configuration file.
     let current = shown(&app, &settings.cluster);
-    changes.retain(|name, value| current.get(name) != Some(value));
+    body.retain(|name, value| current.get(name) != Some(value));
+    let mut changes = fields::checked(SETTINGS, &body)?;
     complete(&app, &settings, &body, &mut changes)?;
     check_honoured(&changes)?;
     if call.dry_run() {
@@ -54,7 +54,7 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     );
     documents::change(&app, &call.caller, Subject::Installation, CLUSTER, changes, Some(event)).await?;
     if let Some(listeners) = app.listeners() {
-        apply_to_listeners(&app, listeners);
+        apply_to_listeners(&app, &listeners);
     }
     Ok(ok(&shown(&app, &app.settings().cluster)))
 }

@@ -16,9 +16,10 @@ pub(crate) async fn get(app: App, _call: Call) -> Answer {
 }
 
 pub(crate) async fn update(app: App, call: Call) -> Answer {
-    let mut changes = fields::checked(SETTINGS, &call.body()?)?;
+    let mut body = call.body()?;
     let current = shown(&app);
-    changes.retain(|name, value| current.get(name) != Some(value));
+    body.retain(|name, value| current.get(name) != Some(value));
+    let changes = fields::checked(SETTINGS, &body)?;
     check_honoured(&app, &changes)?;
     if !call.dry_run() {
         let event = documents::event(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pilothouse_control::DatabaseView;
 use pilothouse_model::{
-    Liveness, ProcessState, Server, ServerObservation, Shard as KeySpace, TransferKind, TransferPhase,
+    Liveness, ProcessState, Server, ServerObservation, Shard as KeySpace, Timestamp, TransferKind, TransferPhase,
 };
 use serde_json::Value;
 
@@ -44,7 +44,9 @@ pub(crate) fn show(view: &DatabaseView, shard: &KeySpace, server: &Server, uids:
         sync: (!primary).then(|| sync(seen)),
         backup: backup(view, primary),
         redis_info: info(seen, info_keys),
-        report_timestamp: seen.map(|seen| seen.at.to_rfc3339_seconds()),
+        report_timestamp: seen
+            .filter(|seen| seen.at > Timestamp::default())
+            .map(|seen| seen.at.to_rfc3339_seconds()),
     }
 }
 

@@ -333,7 +333,8 @@ fn show(sample: Option<&Sample>, class: Interval, kind: Kind, wanted: &Wanted, n
     object.insert("stime".to_owned(), from.to_rfc3339_seconds().into());
     object.insert("etime".to_owned(), to.to_rfc3339_seconds().into());
     let value = |metric: Metric| sample.and_then(|sample| sample.get(metric));
-    let sum = |metrics: &[Metric]| metrics.iter().filter_map(|metric| value(*metric)).sum::<f64>();
+    // Not `sum`: that of nothing is -0.0.
+    let sum = |metrics: &[Metric]| metrics.iter().filter_map(|metric| value(*metric)).fold(0.0, |sum, value| sum + value);
     for (name, how) in kind.metrics().filter(|(name, _)| wanted.wants(name)) {
         let shown = match how {
             Always(metric) => kind.number(value(metric).unwrap_or(0.0)),
@@ -375,7 +376,7 @@ mod tests {
             "conns",
             "total_req",
         ] {
-            assert_eq!(shown[name], Value::from(0.0), "{name}");
+            assert_eq!(shown[name].to_string(), "0.0", "{name}");
         }
         assert_eq!(shown["last_req_time"], "1970-01-01T00:00:00Z");
         assert_eq!(shown["stime"], "2025-10-14T00:01:27Z");

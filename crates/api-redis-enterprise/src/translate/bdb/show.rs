@@ -321,6 +321,7 @@ mod tests {
                 skip_size_check: false,
                 status,
                 last_success_at: None,
+                replacement: None,
             };
             assert_eq!(failure_reason(&transfer), expected, "{kind:?} {class}");
         };
