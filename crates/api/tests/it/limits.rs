@@ -1,0 +1,114 @@
+//! Clients that send too much, too slowly, or nonsense.
+
+use std::time::Duration;
+
+use pilothouse_api::{Limits, ListenerControl};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{exchange, get, limits, listen, read_all, read_until};
+
+fn post(body: &str) -> Vec<u8> {
+    format!(
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn long_bodies_are_refused_however_they_are_sent() {
+    let (listener, _) = listen(None, limits()).await;
+    assert!(
+        exchange(listener.address(), &post(&"x".repeat(1000)))
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        exchange(listener.address(), &post(&"x".repeat(1001)))
+            .await
+            .starts_with("HTTP/1.1 413")
+    );
+    let announced = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n";
+    let answer = exchange(listener.address(), announced).await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
+    let chunked = format!("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+    assert!(
+        exchange(listener.address(), chunked.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 413")
+    );
+}
+
+#[tokio::test]
+async fn slow_bodies_are_given_up() {
+    let (listener, _) = listen(None, limits()).await;
+    let half = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf";
+    assert!(exchange(listener.address(), half).await.starts_with("HTTP/1.1 408"));
+}
+
+#[tokio::test]
+async fn slow_heads_and_idle_connections_are_closed() {
+    let (listener, _) = listen(None, limits()).await;
+    for sent in [&b"GET / HTT"[..], b""] {
+        let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        let answer = read_all(&mut stream).await;
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_and_the_next_client_served() {
+    let (listener, _) = listen(None, limits()).await;
+    let long_line = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(200_000));
+    for sent in [
+        &b"\x16\x03\x01\x02\x00"[..],
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\r\n\r\n\r\n",
+        long_line.as_bytes(),
+    ] {
+        let answer = exchange(listener.address(), sent).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    let bad_query = exchange(listener.address(), &get("/echo?a=%zz")).await;
+    assert!(bad_query.starts_with("HTTP/1.1 400"), "{bad_query}");
+    assert!(
+        exchange(listener.address(), &get("/echo"))
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_room() {
+    let (listener, _) = listen(
+        None,
+        Limits {
+            connections: 1,
+            ..Limits::default()
+        },
+    )
+    .await;
+    let mut first = TcpStream::connect(listener.address()).await.unwrap();
+    first
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1")
+        .await
+        .unwrap();
+    read_until(&mut first, "\r\n\r\n1").await;
+    let mut second = TcpStream::connect(listener.address()).await.unwrap();
+    second.write_all(&get("/echo")).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(100), second.read_u8()).await;
+    assert!(early.is_err(), "there was no room for it yet");
+    drop(first);
+    assert!(read_all(&mut second).await.starts_with("HTTP/1.1 200"));
+    listener.set_connection_limit(2);
+    let _third = TcpStream::connect(listener.address()).await.unwrap();
+    assert!(
+        exchange(listener.address(), &get("/echo"))
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+}

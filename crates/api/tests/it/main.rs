@@ -1,0 +1,6 @@
+//! Listeners over real sockets.
+
+mod harness;
+mod limits;
+mod requests;
+mod tls;
