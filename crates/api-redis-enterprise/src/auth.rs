@@ -106,7 +106,7 @@ impl Principal {
 
     fn of_user(app: &App, user: Arc<User>) -> Self {
         Self {
-            login: user.database_login().to_owned(),
+            login: user.display_name().to_owned(),
             management: app.management_of(&user),
             user: Some(user),
         }

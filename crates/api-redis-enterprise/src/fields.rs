@@ -5,6 +5,7 @@
 //! same tables, so that they cannot differ from what is accepted.
 
 use pilothouse_api::JsonObject;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
@@ -93,6 +94,20 @@ impl Default {
             Self::Text(value) => Some(value.into()),
             Self::Empty => Some(json!([])),
             Self::Json(text) => serde_json::from_str(text).ok(),
+        }
+    }
+}
+
+/// For writing defaults without making a value of each; `Absent`, which is never written, would be `null`.
+impl Serialize for Default {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Absent => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Empty => serializer.collect_seq(std::iter::empty::<()>()),
+            Self::Json(_) => self.value().serialize(serializer),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Databases: list, get, create, update, delete.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use pilothouse_api::{JsonObject, Response};
@@ -8,7 +8,8 @@ use pilothouse_control::{
     Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase,
 };
 use pilothouse_model::{
-    AclRuleId, AnswerPoint, DatabaseId, DatabaseSpec, Dialect, InstalledEngine, RoleId, Sealed, Secret, Subject,
+    AclRuleId, AnswerPoint, DatabaseId, DatabaseSpec, Dialect, Document, InstalledEngine, RoleId, Sealed, Secret,
+    Subject,
 };
 use serde_json::{Value, json};
 
@@ -22,18 +23,42 @@ use crate::wire::bdb::{Bdb, DOCUMENT, DOCUMENT_VERSION};
 
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let presenter = Presenter::new(&app, &call.principal);
-    let fields = wanted_fields(&call);
-    let mut shown = Vec::new();
-    for view in app.control().databases(&call.caller) {
-        shown.push(presenter.filtered(&view, fields.as_deref())?);
-    }
-    Ok(ok(&shown))
+    let views = app.control().databases(&call.caller);
+    let kept: Vec<_> = views.iter().map(|view| Kept::of(&app, view.database.id)).collect();
+    let all = || {
+        views
+            .iter()
+            .zip(&kept)
+            .map(|(view, kept)| presenter.show(view, kept.object()))
+    };
+    Ok(match wanted_fields(&call) {
+        None => ok(&all().collect::<Vec<_>>()),
+        Some(fields) => ok(&all()
+            .map(|shown| only(&shown, &fields))
+            .collect::<Result<Vec<_>, _>>()?),
+    })
 }
 
 pub(crate) async fn get(app: App, call: Call) -> Answer {
     let view = find(&app, &call)?;
-    let shown = Presenter::new(&app, &call.principal).filtered(&view, wanted_fields(&call).as_deref())?;
-    Ok(ok(&shown))
+    let kept = Kept::of(&app, view.database.id);
+    let presenter = Presenter::new(&app, &call.principal);
+    let shown = presenter.show(&view, kept.object());
+    Ok(match wanted_fields(&call) {
+        None => ok(&shown),
+        Some(fields) => ok(&only(&shown, &fields)?),
+    })
+}
+
+/// The object with only the wanted fields.
+fn only(shown: &Bdb<'_>, fields: &[&str]) -> Result<JsonObject, Failure> {
+    match serde_json::to_value(shown).map_err(Failure::internal)? {
+        Value::Object(mut object) => {
+            object.retain(|key, _| fields.contains(&key.as_str()));
+            Ok(object)
+        }
+        _ => Ok(JsonObject::new()),
+    }
 }
 
 pub(crate) async fn create(app: App, call: Call) -> Answer {
@@ -181,14 +206,29 @@ pub(crate) fn options(call: &Call) -> RequestOptions {
     }
 }
 
-/// The document of a database.
+/// The document of a database, shared with the store.
+pub(crate) struct Kept(Option<Arc<Document>>);
+
+impl Kept {
+    pub(crate) fn of(app: &App, id: DatabaseId) -> Self {
+        Self(
+            app.control()
+                .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT),
+        )
+    }
+
+    pub(crate) fn object(&self) -> &JsonObject {
+        static EMPTY: LazyLock<JsonObject> = LazyLock::new(JsonObject::new);
+        self.0
+            .as_ref()
+            .and_then(|document| document.body.as_object())
+            .unwrap_or(&EMPTY)
+    }
+}
+
+/// A copy of the document of a database.
 pub(crate) fn document_of(app: &App, id: DatabaseId) -> JsonObject {
-    let document = app
-        .control()
-        .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
-    document
-        .and_then(|document| document.body.as_object().cloned())
-        .unwrap_or_default()
+    Kept::of(app, id).object().clone()
 }
 
 /// Changes what is wanted of a database, and nothing else of it.
@@ -285,7 +325,7 @@ impl<'a> Presenter<'a> {
     }
 
     /// The object of a database.
-    pub(crate) fn show(&self, view: &DatabaseView, document: &JsonObject) -> Bdb {
+    pub(crate) fn show<'v>(&self, view: &'v DatabaseView, document: &'v JsonObject) -> Bdb<'v> {
         let secrets: Option<&dyn Core> = if self.may_see_passwords { Some(self.app) } else { None };
         let shown = Shown {
             uid: self
@@ -317,25 +357,12 @@ impl<'a> Presenter<'a> {
             .or(shown.action_uid);
         ok(&shown)
     }
-
-    /// The object with only the wanted fields.
-    fn filtered(&self, view: &DatabaseView, fields: Option<&[String]>) -> Result<Value, Failure> {
-        let shown = self.show(view, &document_of(self.app, view.database.id));
-        let shown = serde_json::to_value(shown).map_err(Failure::internal)?;
-        Ok(match (fields, shown) {
-            (Some(fields), Value::Object(mut object)) => {
-                object.retain(|key, _| fields.iter().any(|field| field == key));
-                Value::Object(object)
-            }
-            (_, shown) => shown,
-        })
-    }
 }
 
 /// The names of `?fields=a,b`.
-fn wanted_fields(call: &Call) -> Option<Vec<String>> {
+fn wanted_fields(call: &Call) -> Option<Vec<&str>> {
     let fields = call.query("fields").filter(|fields| !fields.is_empty())?;
-    Some(fields.split(',').map(|name| name.trim().to_owned()).collect())
+    Some(fields.split(',').map(str::trim).collect())
 }
 
 fn document_write(document: &JsonObject) -> DocumentWrite {

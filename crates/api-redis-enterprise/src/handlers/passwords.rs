@@ -59,7 +59,7 @@ async fn set(app: &App, call: &Call, request: PasswordRequest, change: fn(Secret
     let user = whose(app, call, &request)?;
     let password = request.new_password.or(request.password);
     let password = password.ok_or_else(|| Failure::bad_request("missing_field", "new_password is missing"))?;
-    check_password(&app.settings().cluster, &password, user.database_login())?;
+    check_password(&app.settings().cluster, &password, user.display_name())?;
     if let Some(old) = request.old_password {
         let login = if user.email.is_empty() { &user.name } else { &user.email };
         auth::log_in(app, login, &Secret::new(old)).await?;

@@ -265,7 +265,7 @@ fn change(app: &App, user: &User, request: &UserRequest, own: bool, manages: boo
         check_password(
             &app.settings().cluster,
             password,
-            name.as_deref().unwrap_or(user.database_login()),
+            name.as_deref().unwrap_or(user.display_name()),
         )?;
     }
     let (management, roles) = rights.map_or((None, None), |(management, roles)| (Some(management), Some(roles)));

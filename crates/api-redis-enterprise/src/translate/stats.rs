@@ -334,7 +334,12 @@ fn show(sample: Option<&Sample>, class: Interval, kind: Kind, wanted: &Wanted, n
     object.insert("etime".to_owned(), to.to_rfc3339_seconds().into());
     let value = |metric: Metric| sample.and_then(|sample| sample.get(metric));
     // Not `sum`: that of nothing is -0.0.
-    let sum = |metrics: &[Metric]| metrics.iter().filter_map(|metric| value(*metric)).fold(0.0, |sum, value| sum + value);
+    let sum = |metrics: &[Metric]| {
+        metrics
+            .iter()
+            .filter_map(|metric| value(*metric))
+            .fold(0.0, |sum, value| sum + value)
+    };
     for (name, how) in kind.metrics().filter(|(name, _)| wanted.wants(name)) {
         let shown = match how {
             Always(metric) => kind.number(value(metric).unwrap_or(0.0)),

@@ -3,8 +3,11 @@
 //! [`Bdb`] holds the fields that follow from the truth; [`ECHO`] lists the fields that are checked, stored in the document `bdb` and
 //! given back. Together they are the object.
 
+use std::net::IpAddr;
+
 use pilothouse_api::JsonObject;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::fields::{ANY_INT, COUNT, Default, Field, Kind, ro, rw};
@@ -16,10 +19,10 @@ pub(crate) const DOCUMENT_VERSION: u32 = 1;
 
 /// `/v1/bdbs/{uid}`: the fields that follow from the truth.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Bdb {
+pub(crate) struct Bdb<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<u64>,
-    pub(crate) name: String,
+    pub(crate) name: &'a str,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     pub(crate) status: &'static str,
@@ -34,7 +37,7 @@ pub(crate) struct Bdb {
     pub(crate) engine: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) engine_version: Option<String>,
-    pub(crate) background_op: Vec<BackgroundOp>,
+    pub(crate) background_op: [BackgroundOp; 1],
     pub(crate) topology_epoch: u64,
     pub(crate) memory_size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,12 +52,12 @@ pub(crate) struct Bdb {
     pub(crate) aof_policy: Value,
     pub(crate) snapshot_policy: Value,
     pub(crate) port: u16,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: [Endpoint<'a>; 1],
     pub(crate) max_connections: u32,
     pub(crate) tls_mode: &'static str,
     pub(crate) ssl: bool,
     pub(crate) enforce_client_authentication: &'static str,
-    pub(crate) authentication_ssl_client_certs: Vec<ClientCertificate>,
+    pub(crate) authentication_ssl_client_certs: Vec<ClientCertificate<'a>>,
     pub(crate) authentication_redis_pass: String,
     pub(crate) authentication_admin_pass: String,
     pub(crate) default_user: bool,
@@ -91,7 +94,54 @@ pub(crate) struct Bdb {
     pub(crate) tuning: JsonObject,
     /// Everything else.
     #[serde(flatten)]
-    pub(crate) echo: JsonObject,
+    pub(crate) echo: Echo<'a>,
+}
+
+/// The fields of [`ECHO`]: what the document holds of them, else their defaults. Whatever else the document holds is not for show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Echo<'a>(pub(crate) &'a JsonObject);
+
+impl<'a> Echo<'a> {
+    /// One of the fields.
+    pub(crate) const fn field(self, name: &'static str) -> Echoed<'a> {
+        Echoed { document: self.0, name }
+    }
+}
+
+impl Serialize for Echo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for field in ECHO {
+            match self.0.get(field.name) {
+                // A typed client expects texts in here, so that nothing is better than an empty list.
+                Some(Value::Array(tags)) if field.name == "tags" && tags.is_empty() => {}
+                Some(value) => map.serialize_entry(field.name, value)?,
+                None if matches!(field.default, Default::Absent) => {}
+                None => map.serialize_entry(field.name, &field.default)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// One field of [`ECHO`], shown in another place as well.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Echoed<'a> {
+    document: &'a JsonObject,
+    name: &'static str,
+}
+
+impl Serialize for Echoed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let default = ECHO
+            .iter()
+            .find(|field| field.name == self.name)
+            .map(|field| &field.default);
+        match self.document.get(self.name) {
+            Some(value) => value.serialize(serializer),
+            None => default.serialize(serializer),
+        }
+    }
 }
 
 /// `background_op[]`.
@@ -105,22 +155,22 @@ pub(crate) struct BackgroundOp {
 }
 
 /// `endpoints[]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Endpoint {
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Endpoint<'a> {
     pub(crate) uid: String,
     pub(crate) dns_name: String,
     pub(crate) port: u16,
-    pub(crate) addr: Vec<String>,
+    pub(crate) addr: [IpAddr; 1],
     pub(crate) addr_type: &'static str,
-    pub(crate) proxy_policy: Value,
-    pub(crate) oss_cluster_api_preferred_ip_type: Value,
-    pub(crate) oss_cluster_api_preferred_endpoint_type: Value,
+    pub(crate) proxy_policy: Echoed<'a>,
+    pub(crate) oss_cluster_api_preferred_ip_type: Echoed<'a>,
+    pub(crate) oss_cluster_api_preferred_endpoint_type: Echoed<'a>,
 }
 
 /// `authentication_ssl_client_certs[]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct ClientCertificate {
-    pub(crate) client_cert: String,
+pub(crate) struct ClientCertificate<'a> {
+    pub(crate) client_cert: &'a str,
 }
 
 /// `roles_permissions[]`.
@@ -169,7 +219,6 @@ pub(crate) const ECHO: &[Field] = &[
     rw("recovery_wait_time", ANY_INT, Default::Int(-1)),
     rw("replica_read_only", Kind::Bool, Default::Bool(false)),
     // Persistence
-    rw("max_aof_file_size", COUNT, Default::Int(322_122_547_200)),
     rw("max_aof_load_time", COUNT, Default::Int(3600)),
     // Network, TLS
     ro("dns_address_master", Kind::Text, Default::Text("")),
@@ -291,6 +340,7 @@ pub(crate) const EFFECTIVE: &[Field] = &[
     rw("sync_sources", Kind::Objects, Default::Empty),
     rw("replica_sync", SYNC, Default::Text("disabled")),
     rw("sync", SYNC, Default::Text("disabled")),
+    rw("max_aof_file_size", COUNT, Default::Int(322_122_547_200)),
     rw("maxclients", Kind::Int(1, 1_000_000), Default::Int(10000)),
     rw("tracking_table_max_keys", Kind::Int(0, 1_000_000_000), Default::Int(1_000_000)),
     rw("repl_backlog_size", Kind::Any, Default::Text("auto")),

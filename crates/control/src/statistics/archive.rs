@@ -4,8 +4,9 @@
 //! and their codes, and for each coarse interval the number of samples `u16` and the samples (from and to in milliseconds, values).
 //! The last eight bytes are the magic again, so that a cut file is noticed.
 
-use std::io;
+use std::io::{self, Write};
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use pilothouse_model::{DatabaseId, HostId, ServerId, Timestamp};
@@ -42,7 +43,13 @@ pub(super) fn write<S: Deref<Target = Series>>(
     }
     bytes.extend_from_slice(MAGIC);
     let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(&bytes)?;
     std::fs::rename(&beside, path)
 }
 

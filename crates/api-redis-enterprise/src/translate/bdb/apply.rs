@@ -152,7 +152,7 @@ fn apply(
     persistence::apply(body, spec, document)?;
     network::apply(body, around, spec, outdated)?;
     network::apply_access(body, around, spec)?;
-    tuning::apply(body, spec)?;
+    tuning::apply(body, spec, document)?;
     backup::apply(body, around, spec, document)?;
     replica_of::apply(body, around, spec, document)?;
     remember_import_sources(object, around, document)

@@ -9,9 +9,8 @@ use pilothouse_model::{
 use serde_json::Value;
 
 use super::{Core, backup, location, persistence, replica_of, tuning, version};
-use crate::fields::merged;
 use crate::state;
-use crate::wire::bdb::{BackgroundOp, Bdb, ClientCertificate, ECHO, Endpoint, RolePermission};
+use crate::wire::bdb::{BackgroundOp, Bdb, ClientCertificate, Echo, Endpoint, RolePermission};
 
 /// What the object says besides what the view holds.
 pub(crate) struct Shown<'a> {
@@ -30,11 +29,11 @@ pub(crate) struct Shown<'a> {
 }
 
 /// The object. `document` is what this API was told of the database.
-pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>) -> Bdb {
+pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &Shown<'_>) -> Bdb<'a> {
     let database = view.database.as_ref();
     let spec = &database.spec;
     let running = view.operation.as_deref().filter(|operation| !operation.is_final());
-    let echo = echo(document);
+    let echo = Echo(document);
     let (aof_policy, snapshot_policy) = persistence::show(&spec.persistence, document);
     let primary = database.layout.shards.first().and_then(|shard| shard.primary());
     let facts = primary.and_then(|server| view.observation.servers.get(&server.id)?.facts.as_ref());
@@ -50,7 +49,7 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
     let number = |name: &str| document.get(name).and_then(Value::as_u64);
     Bdb {
         uid: with.uid,
-        name: database.name.as_str().to_owned(),
+        name: database.name.as_str(),
         kind: "redis",
         status: state::status(view.lifecycle, view.operation.as_deref()),
         action_uid: running.map(|operation| operation.id.to_string()),
@@ -60,7 +59,7 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
         engine_version: differs.then(|| spec.version.to_string()),
         version,
         redis_version,
-        background_op: vec![background_op(running)],
+        background_op: [background_op(running)],
         topology_epoch: database.topology_epoch.max(1),
         memory_size: spec.memory_bytes,
         memory_used: facts.map(|facts| facts.used_memory_bytes),
@@ -74,7 +73,7 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
         aof_policy,
         snapshot_policy,
         port: spec.network.port,
-        endpoints: vec![endpoint(database, &echo, with)],
+        endpoints: [endpoint(database, echo, with)],
         max_connections: spec.network.max_connections,
         tls_mode: if spec.network.tls == TlsMode::Enabled {
             "enabled"
@@ -92,9 +91,7 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
             .client_auth
             .trusted
             .iter()
-            .map(|pem| ClientCertificate {
-                client_cert: pem.clone(),
-            })
+            .map(|pem| ClientCertificate { client_cert: pem })
             .collect(),
         authentication_redis_pass: opened(with, spec.access.default_passwords.first()),
         authentication_admin_pass: opened(with, Some(&spec.access.admin_password)),
@@ -139,24 +136,9 @@ pub(crate) fn show(view: &DatabaseView, document: &JsonObject, with: &Shown<'_>)
         sync: replica_sync.clone(),
         replica_sync,
         traffic_manually_disabled: spec.network.traffic_stopped,
-        tuning: tuning::show(spec),
+        tuning: tuning::show(spec, document),
         echo,
     }
-}
-
-/// The echoed fields: what was stored, over the defaults. Whatever else the document holds is not for show.
-fn echo(document: &JsonObject) -> JsonObject {
-    let mut echo = merged(ECHO, None);
-    for field in ECHO {
-        if let Some(value) = document.get(field.name) {
-            echo.insert(field.name.to_owned(), value.clone());
-        }
-    }
-    // A typed client expects texts in here, so that nothing is better than an empty list.
-    if echo.get("tags").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        echo.remove("tags");
-    }
-    echo
 }
 
 fn opened(with: &Shown<'_>, sealed: Option<&pilothouse_model::Sealed>) -> String {
@@ -200,18 +182,17 @@ fn shard_list(database: &Database, with: &Shown<'_>) -> Vec<u64> {
         .collect()
 }
 
-fn endpoint(database: &Database, echo: &JsonObject, with: &Shown<'_>) -> Endpoint {
+fn endpoint<'a>(database: &Database, echo: Echo<'a>, with: &Shown<'_>) -> Endpoint<'a> {
     let endpoint = database.endpoint();
-    let word = |name: &str| echo.get(name).cloned().unwrap_or(Value::Null);
     Endpoint {
         uid: format!("{}:1", with.uid.unwrap_or(0)),
         dns_name: format!("redis-{}.{}", endpoint.port, with.cluster_name),
         port: endpoint.port,
-        addr: vec![endpoint.address.to_string()],
+        addr: [endpoint.address],
         addr_type: "external",
-        proxy_policy: word("proxy_policy"),
-        oss_cluster_api_preferred_ip_type: word("oss_cluster_api_preferred_ip_type"),
-        oss_cluster_api_preferred_endpoint_type: word("oss_cluster_api_preferred_endpoint_type"),
+        proxy_policy: echo.field("proxy_policy"),
+        oss_cluster_api_preferred_ip_type: echo.field("oss_cluster_api_preferred_ip_type"),
+        oss_cluster_api_preferred_endpoint_type: echo.field("oss_cluster_api_preferred_endpoint_type"),
     }
 }
 

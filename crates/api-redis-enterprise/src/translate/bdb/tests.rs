@@ -466,6 +466,12 @@ fn fields_with_an_effect_reach_the_spec_and_read_back() {
     check(json!({"max_connections": 7}), &|spec| spec.network.max_connections == 7);
     check(json!({"maxclients": 500}), &|spec| spec.tuning["maxclients"] == "500");
     check(json!({"maxclients": 10000}), &|spec| spec.tuning.is_empty());
+    check(json!({"max_aof_file_size": 10_000_000}), &|spec| {
+        spec.tuning["auto-aof-rewrite-min-size"] == "10000000"
+    });
+    check(json!({"max_aof_file_size": 322_122_547_200_u64}), &|spec| {
+        spec.tuning.is_empty()
+    });
     check(json!({"repl_backlog_size": "2mb"}), &|spec| {
         spec.tuning["repl-backlog-size"] == "2mb"
     });

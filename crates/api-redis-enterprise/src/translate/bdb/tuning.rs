@@ -65,12 +65,17 @@ const PLAIN: &[Plain] = &[
     number("active_defrag_threshold_upper", "active-defrag-threshold-upper", 100),
 ];
 
+/// The log of writes is rewritten when it has doubled and is larger than this; by default that is at 64 MiB.
+const REWRITE_AT: &str = "auto-aof-rewrite-min-size";
+const REWRITE_AT_DEFAULT: u64 = 64 << 20;
+/// `max_aof_file_size` until somebody changes it.
+const MAX_LOG_BYTES: u64 = 322_122_547_200;
 const BACKLOG: &str = "repl-backlog-size";
 const BUFFER: &str = "client-output-buffer-limit";
 const AUTO: &str = "auto";
 
 /// Brings the spec in line with a body.
-pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec) -> Result<(), Failure> {
+pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut JsonObject) -> Result<(), Failure> {
     for knob in PLAIN {
         let Some(value) = body.get(knob.field) else { continue };
         let mut text = scalar(value)
@@ -85,6 +90,12 @@ pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec) -> Result<(), Fail
         let text =
             scalar(value).ok_or_else(|| Failure::invalid_schema("repl_backlog_size must be \"auto\" or a size"))?;
         set(spec, BACKLOG, (text != AUTO).then_some(text));
+    }
+    // A limit above the engine's own is kept by the engine's own.
+    if let Some(most) = body.number("max_aof_file_size") {
+        document.insert("max_aof_file_size".to_owned(), most.into());
+        let earlier = (1..REWRITE_AT_DEFAULT).contains(&most);
+        set(spec, REWRITE_AT, earlier.then(|| most.to_string()));
     }
     if let Some(value) = body.get("slave_buffer") {
         let text = scalar(value)
@@ -129,7 +140,7 @@ fn buffer(text: &str) -> Result<String, Failure> {
 }
 
 /// The fields as shown.
-pub(super) fn show(spec: &DatabaseSpec) -> JsonObject {
+pub(super) fn show(spec: &DatabaseSpec, document: &JsonObject) -> JsonObject {
     let mut shown = JsonObject::new();
     for knob in PLAIN {
         let value = spec.tuning.get(knob.directive).map(|text| match knob.default {
@@ -138,6 +149,11 @@ pub(super) fn show(spec: &DatabaseSpec) -> JsonObject {
         });
         shown.insert(knob.field.to_owned(), value.unwrap_or_else(|| knob.default.value()));
     }
+    let most = document
+        .get("max_aof_file_size")
+        .cloned()
+        .unwrap_or_else(|| MAX_LOG_BYTES.into());
+    shown.insert("max_aof_file_size".to_owned(), most);
     let backlog = spec.tuning.get(BACKLOG).map_or(AUTO, String::as_str);
     shown.insert("repl_backlog_size".to_owned(), backlog.into());
     let buffer = spec.tuning.get(BUFFER).map(|limits| {
