@@ -156,6 +156,7 @@ impl Control {
     pub async fn start(&self) -> Result<(), ControlError> {
         crate::reconcile::start(self).await?;
         crate::transfer::start(self);
+        crate::operations::start_pruning(self);
         crate::statistics::start(self);
         Ok(())
     }

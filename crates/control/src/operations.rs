@@ -7,12 +7,20 @@ use pilothouse_model::{
     DatabaseId, Operation, OperationId, OperationKind, OperationPhase, OperationResult, ServerId, Subject, TenantId,
     Timestamp,
 };
-use pilothouse_store::Transaction;
+use pilothouse_store::{Transaction, Urgency};
 
 use crate::{Caller, Control, TenantScope};
 
 /// How many operations a list gives.
 const LISTED_MAX: usize = 1000;
+/// How many final operations are kept; clients poll an operation for minutes after its end.
+const KEPT_MAX: usize = 2000;
+/// How many are removed in one commit.
+const PRUNED_AT_ONCE: usize = 50;
+/// Time between two looks for operations that are not kept.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// A final operation is kept for at least this long, whatever comes after it: clients wait in loops of ten minutes.
+const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 impl Control {
     /// An operation within the caller's reach.
@@ -66,6 +74,47 @@ impl Control {
             Ok(operation) => operation,
             Err(_) => look(),
         }
+    }
+}
+
+/// Removes the oldest final operations where there are too many, until control stops.
+pub(crate) fn start_pruning(control: &Control) {
+    let control = control.clone();
+    let tasks = control.0.tasks.clone();
+    tasks.spawn(async move {
+        let stopped = control.0.tasks.stopped().clone();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(PRUNE_INTERVAL) => {}
+                () = stopped.cancelled() => return,
+            }
+            while control.prune_operations().await {}
+        }
+    });
+}
+
+impl Control {
+    /// Removes some of the oldest final operations where there are too many; returns whether there are more to remove.
+    async fn prune_operations(&self) -> bool {
+        let view = self.store().view();
+        let excess = view.count::<Operation>().saturating_sub(KEPT_MAX);
+        let now = self.now();
+        let old: Vec<OperationId> = view
+            .all::<Operation>()
+            .take(excess)
+            .filter(|operation| operation.is_final() && now.since(operation.changed_at) > KEPT_FOR)
+            .map(|operation| operation.id)
+            .take(PRUNED_AT_ONCE)
+            .collect();
+        drop(view);
+        let more = old.len() == PRUNED_AT_ONCE;
+        let pruned = self.transact(Urgency::Normal, move |transaction| {
+            for id in &old {
+                transaction.delete::<Operation>(id);
+            }
+            Ok(())
+        });
+        pruned.await.is_ok() && more
     }
 }
 

@@ -110,8 +110,8 @@ pub struct RoleBinding {
 }
 
 impl User {
-    /// The name under which this user logs in to databases: `name`, or the e-mail when the name is empty.
-    pub fn database_login(&self) -> &str {
+    /// What to call the user in logs and messages: the name, or the e-mail when there is none.
+    pub fn display_name(&self) -> &str {
         if self.name.is_empty() { &self.email } else { &self.name }
     }
 

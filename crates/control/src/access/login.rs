@@ -125,8 +125,8 @@ impl Control {
                     tenant: None,
                     actor: "access".to_owned(),
                     operation: None,
-                    message: format!("{} is locked after too many failed logins", user.database_login()),
-                    facts: serde_json::json!({ "name": user.database_login() }),
+                    message: format!("{} is locked after too many failed logins", user.display_name()),
+                    facts: serde_json::json!({ "name": user.display_name() }),
                 },
             );
             transaction.put(user);

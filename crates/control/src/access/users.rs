@@ -122,7 +122,7 @@ impl Control {
                 let subject = Subject::User(user.id);
                 self.schemes().allocate(transaction, subject, wire_id)?;
                 write_documents(transaction, caller, subject, documents)?;
-                transaction.append_event(now, event(caller, "user-created", subject, user.database_login()));
+                transaction.append_event(now, event(caller, "user-created", subject, user.display_name()));
                 transaction.put(user.clone());
                 let databases = databases_open_to(transaction.view(), &user.roles);
                 Ok((user, databases))
@@ -191,7 +191,7 @@ impl Control {
                     keeps_an_administrator(before, transaction.view())?;
                     transaction.append_event(
                         now,
-                        event(caller, "user-updated", Subject::User(id), user.database_login()),
+                        event(caller, "user-updated", Subject::User(id), user.display_name()),
                     );
                 }
                 let mut databases = databases_open_to(transaction.view(), &user.roles);
@@ -219,7 +219,7 @@ impl Control {
                 keeps_an_administrator(before, transaction.view())?;
                 transaction.delete_documents_of(&subject);
                 transaction.release_wire_ids(&subject);
-                transaction.append_event(now, event(caller, "user-deleted", subject, user.database_login()));
+                transaction.append_event(now, event(caller, "user-deleted", subject, user.display_name()));
                 Ok(databases_open_to(transaction.view(), &user.roles))
             })
             .await?;
@@ -273,7 +273,7 @@ impl Control {
                 }
                 transaction.append_event(
                     now,
-                    event(caller, "user-updated", Subject::User(id), user.database_login()),
+                    event(caller, "user-updated", Subject::User(id), user.display_name()),
                 );
                 let databases = databases_open_to(transaction.view(), &user.roles);
                 transaction.put(user);

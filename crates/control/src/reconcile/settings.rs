@@ -108,23 +108,26 @@ impl Control {
                 rules: everything.to_owned(),
             },
         ];
+        let engine = self.0.engines.get(database.spec.engine);
+        let reserved = engine.map(|engine| engine.reserved_logins()).unwrap_or_default();
         let mut taken: BTreeSet<String> = logins.iter().map(|login| login.name.clone()).collect();
+        taken.extend(reserved.iter().map(|name| (*name).to_owned()));
         for binding in &access.bindings {
             let Some(rule) = view.get::<AclRule>(&binding.rule) else {
                 continue;
             };
             for user in holders(view, binding.role) {
                 // The first binding of a user counts, as the first in the list that the operator wrote.
-                if !taken.insert(user.database_login().to_owned()) {
+                let Some(name) = login_name(view, user).filter(|name| taken.insert((*name).to_owned())) else {
                     continue;
-                }
+                };
                 let hashes: Result<Vec<Secret>, _> = user
                     .passwords
                     .iter()
                     .map(|password| self.open(&password.sealed_sha256))
                     .collect();
                 logins.push(Login {
-                    name: user.database_login().to_owned(),
+                    name: name.to_owned(),
                     enabled: true,
                     password_sha256: hashes?,
                     without_password: false,
@@ -139,7 +142,21 @@ impl Control {
 fn holders(view: &View, role: RoleId) -> impl Iterator<Item = &User> {
     view.all::<User>()
         .map(|user| &***user)
-        .filter(move |user| user.roles.contains(&role) && !user.database_login().is_empty())
+        .filter(move |user| user.roles.contains(&role))
+}
+
+/// The name under which a user logs in to databases: the user's name, or the e-mail where the name is shared, empty, or one that no
+/// server takes. `None` where neither will do: such a user has no login in databases.
+fn login_name<'a>(view: &View, user: &'a User) -> Option<&'a str> {
+    let fit = |name: &str| !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    let shared = view
+        .all::<User>()
+        .any(|other| other.id != user.id && other.name == user.name);
+    if fit(&user.name) && !shared {
+        Some(&user.name)
+    } else {
+        Some(user.email.as_str()).filter(|email| fit(email))
+    }
 }
 
 /// A text that changes when one of the parts does. Not a secret: a keyless digest of long random material.
