@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -51,6 +52,23 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<DataFile>) -> Result<(), 
     Ok(())
 }
 
+/// Bytes on disk of everything below a path. What disappears meanwhile counts nothing; links are not followed.
+pub(crate) fn size_on_disk(path: &Path) -> u64 {
+    let mut sum = 0;
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let Ok(facts) = entry.metadata() else { continue };
+            sum += facts.blocks() * 512;
+            if facts.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    sum
+}
+
 fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -62,7 +80,7 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Tree;
+    use crate::tree::Tree;
     use pilothouse_model::ServerId;
 
     #[test]
@@ -74,6 +92,7 @@ mod tests {
         directory.write(Path::new("data/dump.rdb"), b"12345").unwrap();
         directory.write(Path::new("data/appendonlydir/base"), b"1").unwrap();
         directory.write(Path::new("redis.conf"), b"not data").unwrap();
+        assert!(size_on_disk(directory.path()) > 0);
         let files = files(&directory).unwrap();
         let seen: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.bytes)).collect();
         assert_eq!(seen, [("appendonlydir/base", 1), ("dump.rdb", 5)]);

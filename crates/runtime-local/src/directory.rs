@@ -1,11 +1,4 @@
-//! Directories of servers: made whole with our mark, checked before use, and written to without following what a server put there.
-//!
-//! ```text
-//! data_dir/            0710 root:account (as we found it, when everything runs as one account)
-//!   servers/           0710 root:account
-//!     <server id>/     0700 of the account, with `mark`, `lock`, `process.json`, `server.log` and what the engine keeps
-//!   trash/             0700 ours: what is being erased, and directories not yet ready
-//! ```
+//! One directory of a server: read and written without following what the server put there.
 //!
 //! As root we write into directories that belong to an account less trusted than us. Every path below a server's directory is walked
 //! one component at a time from an open descriptor and symbolic links are refused, so a server cannot lead us elsewhere.
@@ -16,20 +9,14 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use pilothouse_model::ServerId;
 use pilothouse_runtime::RuntimeError;
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fchmod, fchown, fstat, fsync, mkdirat, openat, renameat, renameat_with,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fchown, fstat, fsync, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 use crate::account::Account;
 use crate::error::{Context, system};
-use crate::identity::ticks_since_boot;
 
 /// File name of the mark.
 pub(crate) const MARK: &str = "mark";
@@ -38,231 +25,15 @@ pub(crate) const LOCK: &str = "lock";
 /// The folder that engines keep their data in.
 pub(crate) const DATA: &str = "data";
 
-const SYNCING: &str = "syncing a server's directory";
-const PRIVATE_FOLDER: Mode = Mode::RWXU;
+/// What is tried, for errors.
+pub(crate) const SYNCING: &str = "syncing a server's directory";
+pub(crate) const PRIVATE_FOLDER: Mode = Mode::RWXU;
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+/// A folder, itself and not where a link leads.
+pub(crate) const FOLDER_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-
-/// Where everything stands, and whose it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Tree {
-    data_dir: PathBuf,
-    mark: String,
-    account: Option<Account>,
-}
-
-impl Tree {
-    /// Makes the folders, gives them their owners and modes, and checks that the account reaches them.
-    pub(crate) fn prepare(data_dir: &Path, mark: String, account: Option<Account>) -> Result<Self, RuntimeError> {
-        let data_dir = std::path::absolute(data_dir).at("finding the data directory", data_dir)?;
-        let tree = Self {
-            data_dir,
-            mark,
-            account,
-        };
-        let root = rustix::process::geteuid().is_root();
-        if let Some(account) = &tree.account
-            && !root
-            && account.uid != rustix::process::geteuid().as_raw()
-        {
-            let reason = format!("only root can run servers as account {}", account.name);
-            let refusal = io::Error::new(io::ErrorKind::PermissionDenied, reason);
-            return Err(system("choosing the account of servers", &tree.data_dir, refusal));
-        }
-        fs::create_dir_all(&tree.data_dir).at("making the data directory", &tree.data_dir)?;
-        for (folder, shared) in [
-            (tree.data_dir.clone(), true),
-            (tree.servers(), true),
-            (tree.trash(), false),
-        ] {
-            match fs::DirBuilder::new().create(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(system("making a folder", &folder, error));
-                }
-                _ => {}
-            }
-            let opened = rustix::fs::open(&folder, FOLDER_FLAGS, Mode::empty()).at("opening a folder", &folder)?;
-            match &tree.account {
-                Some(account) if root && shared => {
-                    fchown(&opened, Some(Uid::ROOT), Some(Gid::from_raw(account.gid)))
-                        .at("giving a folder away", &folder)?;
-                    fchmod(&opened, Mode::RWXU | Mode::XGRP).at("setting the mode of a folder", &folder)?;
-                }
-                _ if folder != tree.data_dir => {
-                    fchmod(&opened, PRIVATE_FOLDER).at("setting the mode of a folder", &folder)?;
-                }
-                _ => {}
-            }
-        }
-        sync_folder(&tree.data_dir)?;
-        if let Some(account) = &tree.account {
-            account.check_passage(&tree.servers())?;
-        }
-        Ok(tree)
-    }
-
-    pub(crate) fn data_dir(&self) -> &Path {
-        &self.data_dir
-    }
-
-    pub(crate) fn servers(&self) -> PathBuf {
-        self.data_dir.join("servers")
-    }
-
-    pub(crate) fn trash(&self) -> PathBuf {
-        self.data_dir.join("trash")
-    }
-
-    pub(crate) fn server(&self, server: ServerId) -> PathBuf {
-        self.servers().join(server.to_string())
-    }
-
-    pub(crate) fn account(&self) -> Option<&Account> {
-        self.account.as_ref()
-    }
-
-    /// The user that directories of servers belong to.
-    pub(crate) fn owner(&self) -> u32 {
-        self.account
-            .as_ref()
-            .map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid)
-    }
-
-    /// A name in the trash that nothing has.
-    pub(crate) fn trash_name(&self, of: &str) -> PathBuf {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        self.trash()
-            .join(format!("{of}.{}.{}.{count}", std::process::id(), ticks_since_boot()))
-    }
-
-    /// Opens a server's directory, proven to be ours; `None` when there is none.
-    pub(crate) fn open(&self, server: ServerId) -> Result<Option<Directory>, RuntimeError> {
-        let path = self.server(server);
-        let foreign = |reason: String| RuntimeError::Foreign {
-            path: path.clone(),
-            reason,
-        };
-        let fd = match rustix::fs::open(&path, FOLDER_FLAGS, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR) => return Err(foreign("it is not a folder".into())),
-            Err(error) => return Err(system("opening a server's directory", &path, error.into())),
-        };
-        let owner = fstat(&fd).at("looking at a server's directory", &path)?.st_uid;
-        if owner != self.owner() {
-            return Err(foreign(format!(
-                "it belongs to user {owner} and servers run as user {}",
-                self.owner()
-            )));
-        }
-        let directory = Directory {
-            fd,
-            path: path.clone(),
-            account: self.account.clone(),
-        };
-        let mut mark = String::new();
-        match directory
-            .open_file(MARK.as_ref())
-            .at("opening the mark of a server's directory", &path)?
-        {
-            None => return Err(foreign("it carries no mark".into())),
-            Some(file) => {
-                let read = fs::File::from(file).take(4096).read_to_string(&mut mark);
-                read.at("reading the mark of a server's directory", &path)?;
-            }
-        }
-        if mark.trim_end() != self.mark {
-            return Err(foreign("it carries the mark of another data directory".into()));
-        }
-        Ok(Some(directory))
-    }
-
-    /// Opens a server's directory and makes it when there is none. It appears under its name whole: marked, owned and synced.
-    pub(crate) fn open_or_make(&self, server: ServerId) -> Result<Directory, RuntimeError> {
-        if let Some(directory) = self.open(server)? {
-            return Ok(directory);
-        }
-        let path = self.server(server);
-        let unready = self.trash_name(&format!("new-{server}"));
-        let what = "making a server's directory";
-        let made = (|| -> Result<(), RuntimeError> {
-            fs::DirBuilder::new().create(&unready).at(what, &path)?;
-            let fd = rustix::fs::open(&unready, FOLDER_FLAGS, Mode::empty()).at(what, &path)?;
-            let directory = Directory {
-                fd,
-                path: path.clone(),
-                account: self.account.clone(),
-            };
-            fchmod(&directory.fd, PRIVATE_FOLDER).at(what, &path)?;
-            let mark = format!("{}\n", self.mark);
-            directory
-                .stage(Path::new(MARK), |file| file.write_all(mark.as_bytes()))?
-                .publish()?;
-            directory.open_lock().at(what, &path)?;
-            directory.give_away(&directory.fd).at(what, &path)?;
-            fsync(&directory.fd).at(what, &path)?;
-            renameat_with(
-                rustix::fs::CWD,
-                &unready,
-                rustix::fs::CWD,
-                &path,
-                RenameFlags::NOREPLACE,
-            )
-            .at(what, &path)
-        })();
-        if let Err(error) = made {
-            // Best effort: what stays is in the trash, which is emptied at every start.
-            let _ = fs::remove_dir_all(&unready);
-            return Err(error);
-        }
-        sync_folder(&self.servers())?;
-        self.open(server)?
-            .ok_or_else(|| system(what, &path, io::ErrorKind::NotFound.into()))
-    }
-
-    /// Moves a server's directory into the trash, durably, and returns where it is now.
-    pub(crate) fn discard(&self, server: ServerId) -> Result<PathBuf, RuntimeError> {
-        let (from, to) = (self.server(server), self.trash_name(&server.to_string()));
-        fs::rename(&from, &to).at("moving a server's directory into the trash", &from)?;
-        sync_folder(&self.trash())?;
-        sync_folder(&self.servers())?;
-        Ok(to)
-    }
-
-    /// Moves the data of a server into the trash and leaves an empty folder, durably. `None` when there was nothing.
-    pub(crate) fn discard_data(&self, directory: &Directory) -> Result<Option<PathBuf>, RuntimeError> {
-        let (from, to) = (directory.path.join(DATA), self.trash_name(DATA));
-        let discarded = match renameat(&directory.fd, DATA, rustix::fs::CWD, &to) {
-            Ok(()) => {
-                sync_folder(&self.trash())?;
-                Some(to)
-            }
-            Err(Errno::NOENT) => None,
-            Err(error) => return Err(system("moving data into the trash", &from, error.into())),
-        };
-        directory.make_folder(Path::new(DATA))?;
-        fsync(&directory.fd).at(SYNCING, &directory.path)?;
-        Ok(discarded)
-    }
-
-    /// Every server that has a directory.
-    pub(crate) fn list(&self) -> Result<Vec<ServerId>, RuntimeError> {
-        let servers = self.servers();
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&servers).at("listing directories of servers", &servers)? {
-            let entry = entry.at("listing directories of servers", &servers)?;
-            if let Some(server) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                found.push(server);
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-}
 
 /// A server's directory, open.
 #[derive(Debug)]
@@ -273,6 +44,11 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    /// A directory that was opened as `path`; what is made in it belongs to `account`.
+    pub(crate) fn new(fd: OwnedFd, path: PathBuf, account: Option<Account>) -> Self {
+        Self { fd, path, account }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -384,7 +160,7 @@ impl Directory {
     }
 
     /// Writes a file beside its place and syncs it.
-    fn stage<'a>(
+    pub(crate) fn stage<'a>(
         &self,
         path: &'a Path,
         fill: impl FnOnce(&mut fs::File) -> io::Result<()>,
@@ -464,7 +240,7 @@ impl Directory {
     }
 
     /// Makes the account the owner.
-    fn give_away(&self, file: impl AsFd) -> io::Result<()> {
+    pub(crate) fn give_away(&self, file: impl AsFd) -> io::Result<()> {
         if let Some(account) = &self.account {
             fchown(file, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))?;
         }
@@ -479,7 +255,7 @@ impl AsFd for Directory {
 }
 
 /// A file that is on disk but does not have its name yet.
-struct Staged<'a> {
+pub(crate) struct Staged<'a> {
     folder: OwnedFd,
     temporary: std::ffi::OsString,
     name: &'a OsStr,
@@ -489,7 +265,7 @@ struct Staged<'a> {
 
 impl Staged<'_> {
     /// Gives the file its name; the caller syncs the folder that is returned.
-    fn publish(mut self) -> Result<OwnedFd, RuntimeError> {
+    pub(crate) fn publish(mut self) -> Result<OwnedFd, RuntimeError> {
         renameat(&self.folder, &self.temporary, &self.folder, self.name).at("publishing a file", &self.full)?;
         self.published = true;
         self.folder.try_clone().at("publishing a file", &self.full)
@@ -505,78 +281,17 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// Makes what was renamed in a folder durable.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), RuntimeError> {
-    let what = "syncing a folder";
-    let folder = rustix::fs::open(path, FOLDER_FLAGS, Mode::empty()).at(what, path)?;
-    fsync(&folder).at(what, path)
-}
-
-/// Bytes on disk of everything below a path. What disappears meanwhile counts nothing; links are not followed.
-pub(crate) fn size_on_disk(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0;
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let Ok(facts) = entry.metadata() else { continue };
-            sum += facts.blocks() * 512;
-            if facts.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Tree;
+    use pilothouse_model::ServerId;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     fn tree() -> (tempfile::TempDir, Tree) {
         let temporary = tempfile::tempdir().unwrap();
         let tree = Tree::prepare(&temporary.path().join("pilothouse"), "mark-1".into(), None).unwrap();
         (temporary, tree)
-    }
-
-    #[test]
-    fn directories_are_private_and_marked() {
-        let (_keep, tree) = tree();
-        let server = ServerId::new();
-        assert!(tree.open(server).unwrap().is_none());
-        let directory = tree.open_or_make(server).unwrap();
-        let facts = fs::metadata(directory.path()).unwrap();
-        assert_eq!(facts.permissions().mode() & 0o7777, 0o700);
-        assert_eq!(facts.uid(), tree.owner());
-        tree.open_or_make(server).unwrap();
-        assert_eq!(tree.list().unwrap(), [server]);
-        assert_eq!(fs::read_dir(tree.trash()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn unmarked_and_strange_directories_are_refused() {
-        let (_keep, tree) = tree();
-        let check = |make: &dyn Fn(&Path), words: &str| {
-            let server = ServerId::new();
-            make(&tree.server(server));
-            let error = tree.open_or_make(server).unwrap_err();
-            assert!(
-                matches!(&error, RuntimeError::Foreign { reason, .. } if reason.contains(words)),
-                "{error:?}"
-            );
-        };
-        check(&|path| fs::create_dir(path).unwrap(), "no mark");
-        check(&|path| fs::write(path, "").unwrap(), "not a folder");
-        check(&|path| symlink("/", path).unwrap(), "not a folder");
-        check(
-            &|path| {
-                fs::create_dir(path).unwrap();
-                fs::write(path.join(MARK), "mark-2\n").unwrap();
-            },
-            "another data directory",
-        );
     }
 
     #[test]
@@ -636,17 +351,5 @@ mod tests {
             directory.place(keep.path(), Path::new("data/x")).is_err(),
             "folders are refused"
         );
-    }
-
-    #[test]
-    fn data_is_renamed_away_and_left_empty() {
-        let (_keep, tree) = tree();
-        let directory = tree.open_or_make(ServerId::new()).unwrap();
-        assert!(tree.discard_data(&directory).unwrap().is_none());
-        directory.write(Path::new("data/dump.rdb"), b"x").unwrap();
-        let trashed = tree.discard_data(&directory).unwrap().unwrap();
-        assert!(trashed.join("dump.rdb").exists());
-        assert_eq!(fs::read_dir(directory.path().join(DATA)).unwrap().count(), 0);
-        assert!(size_on_disk(directory.path()) > 0);
     }
 }

@@ -26,6 +26,7 @@ mod facts;
 mod identity;
 mod kill;
 mod launch;
+mod lend;
 mod lock;
 mod logs;
 mod ports;
@@ -33,6 +34,7 @@ mod process;
 mod runtime;
 mod spawn;
 mod trash;
+mod tree;
 mod watch;
 
 pub use account::Account;

@@ -152,7 +152,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Tree;
+    use crate::tree::Tree;
     use pilothouse_model::ServerId;
 
     fn directory() -> (tempfile::TempDir, Directory) {

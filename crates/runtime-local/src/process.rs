@@ -143,7 +143,14 @@ impl Shared {
             Found::Leftover => ProcessState::Leftover,
             Found::Absent => ProcessState::Absent,
         };
-        slot.set_without_main(state);
+        // One follower a server: while the state was the same before, there is one.
+        if slot.set_without_main(state) != ProcessState::Leftover && state == ProcessState::Leftover {
+            let (watcher, slot) = (self.watcher.clone(), Arc::clone(slot));
+            let follow = async move { watcher.follow_leftover(server, &slot).await };
+            self.watcher
+                .tasks
+                .spawn(self.watcher.cancel.clone().run_until_cancelled_owned(follow));
+        }
         Ok((state, None))
     }
 

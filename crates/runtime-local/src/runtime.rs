@@ -17,14 +17,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::Account;
 use crate::cgroup::ControlGroups;
-use crate::directory::{Tree, size_on_disk};
+use crate::data::size_on_disk;
 use crate::identity::ProcessFacts;
 use crate::logs::{self, LogLimits};
 use crate::ports::PortBook;
 use crate::spawn::LauncherCommand;
 use crate::trash::Trash;
+use crate::tree::Tree;
 use crate::watch::{Slot, Watcher};
-use crate::{binaries, data, facts};
+use crate::{binaries, data, facts, lend};
 
 /// Erased servers whose state is still remembered: a late question gets `Absent`, not `Unknown`.
 const ERASED_REMEMBERED: usize = 1024;
@@ -229,6 +230,17 @@ impl Runtime for LocalRuntime {
     async fn place_file(&self, server: ServerId, from: PathBuf, to: PathBuf) -> Result<(), RuntimeError> {
         let place = move |shared: &Shared| shared.tree.open_or_make(server)?.place(&from, &to);
         self.shared.with_files(server, place).await
+    }
+
+    async fn lend_file(&self, server: ServerId, path: PathBuf, to: PathBuf) -> Result<(), RuntimeError> {
+        let shared = Arc::clone(&self.shared);
+        // Not one at a time: a copy may take long, and nothing of the server is changed.
+        blocking(move || lend::lend(shared.tree.open(server)?.as_ref(), &path, &to)).await
+    }
+
+    async fn remove_file(&self, server: ServerId, path: PathBuf) -> Result<(), RuntimeError> {
+        let remove = move |shared: &Shared| lend::remove(shared.tree.open(server)?.as_ref(), &path);
+        self.shared.with_files(server, remove).await
     }
 
     async fn data_bytes(&self, server: ServerId) -> Result<u64, RuntimeError> {

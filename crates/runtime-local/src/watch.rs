@@ -18,9 +18,12 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::directory::Tree;
 use crate::error::Context;
 use crate::lock::LockFile;
+use crate::tree::Tree;
+
+/// First and longest pause between two looks at a lock that outlives its main process.
+const LEFTOVER_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(500));
 
 /// One server: who may act on it, and what is known of its process.
 #[derive(Debug)]
@@ -88,9 +91,9 @@ impl Slot {
         self.known().main.clone()
     }
 
-    /// Nothing runs: `process` is one of the other states.
-    pub(crate) fn set_without_main(&self, process: ProcessState) {
-        *self.known() = Known { process, main: None };
+    /// Nothing runs: `process` is one of the other states. Returns the state before.
+    pub(crate) fn set_without_main(&self, process: ProcessState) -> ProcessState {
+        std::mem::replace(&mut *self.known(), Known { process, main: None }).process
     }
 
     /// The lock was seen free: nothing runs, unless a start has come in between.
@@ -172,8 +175,22 @@ impl Watcher {
                 // Nobody listens while the program shuts down.
                 let _ = watcher.exits.send(exit);
                 tell_ended.send_replace(true);
+                watcher.follow_leftover(server, &slot).await;
             }));
         Ok(())
+    }
+
+    /// Looks, less and less often, until nobody of an earlier process holds the lock any more. Cancel-safe.
+    pub(crate) async fn follow_leftover(&self, server: ServerId, slot: &Slot) {
+        let (mut pause, longest) = LEFTOVER_PAUSES;
+        while slot.process() == ProcessState::Leftover {
+            if self.after_end(server) == ProcessState::Absent {
+                slot.set_released();
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
     }
 
     /// What is left after the main process: two calls on cached entries, quick enough for the path that a failover waits for.

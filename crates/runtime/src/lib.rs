@@ -125,6 +125,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// Moves a file of this host into the directory of the server, to be read by its process; mode 0600, of the server's account.
     async fn place_file(&self, server: ServerId, from: PathBuf, to: PathBuf) -> Result<(), RuntimeError>;
 
+    /// Gives a file of the server's directory a second name at `to`, or copies it there, so that it can be read while the server goes on
+    /// and replaces it. Links that the server made are not followed. `to` must not exist.
+    async fn lend_file(&self, server: ServerId, path: PathBuf, to: PathBuf) -> Result<(), RuntimeError>;
+
+    /// Removes a file of the server's directory, durably. Success when there is none.
+    async fn remove_file(&self, server: ServerId, path: PathBuf) -> Result<(), RuntimeError>;
+
     /// Bytes of data that the server's files hold, so that a start that would come up empty is noticed before it happens; 0 when there are none.
     async fn data_bytes(&self, server: ServerId) -> Result<u64, RuntimeError>;
 

@@ -69,6 +69,28 @@ async fn waiting_ends_as_soon_as_the_child_does() {
 }
 
 #[tokio::test]
+async fn the_state_follows_a_child_without_being_asked() {
+    let fixture = Fixture::new();
+    let runtime = fixture.runtime();
+    let mut exits = runtime.take_exits().unwrap();
+    let server = ServerId::new();
+    let running = runtime.launch(shell(server, FORKS)).await.unwrap();
+    let child = child_of(&runtime, server).await;
+    signal(running.pid, Signal::KILL);
+    next(&mut exits).await;
+    // The same for one that was found, not started.
+    let other = fixture.runtime();
+    assert_eq!(other.adopt(server).await.unwrap(), (ProcessState::Leftover, None));
+    signal(child, Signal::KILL);
+    for runtime in [&runtime, &other] {
+        eventually("an absent server", || {
+            (runtime.state(server) == ProcessState::Absent).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_kill_reaches_the_whole_session_and_those_who_left_it() {
     let fixture = Fixture::new();
     let runtime = fixture.runtime();
