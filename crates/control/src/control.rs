@@ -28,6 +28,7 @@ use crate::reconcile::Scheduler;
 use crate::routes::Routes;
 use crate::statistics::Statistics;
 use crate::tasks::Tasks;
+use crate::transfer::Transfers;
 use crate::{ControlError, fault};
 
 /// What the installation is set up with.
@@ -106,6 +107,8 @@ pub(crate) struct Inner {
     pub(crate) gateway_exited: Notify,
     /// Which database is looked at when.
     pub(crate) scheduler: Scheduler,
+    /// Datasets that travel.
+    pub(crate) transfers: Transfers,
     /// Owner of every task.
     pub(crate) tasks: Tasks,
     /// Server binaries that were found.
@@ -133,6 +136,7 @@ impl Control {
             routes: Routes::default(),
             gateway_exited: Notify::new(),
             scheduler: Scheduler::new(parts.settings.concurrent_passes),
+            transfers: Transfers::default(),
             tasks: Tasks::default(),
             store: parts.store,
             keyring: parts.keyring,

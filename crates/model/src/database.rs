@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Condition, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Endpoint, Layout, Location, OperationId, Sealed,
-    TenantId, Timestamp,
+    ServerId, TenantId, Timestamp,
 };
 
 /// What has servers, an endpoint and a lineage.
@@ -56,6 +56,14 @@ impl Database {
         Endpoint {
             address: self.spec.network.address,
             port: self.spec.network.port,
+        }
+    }
+
+    /// The history that an import feeds into the primary now, if one does.
+    pub fn fed_history(&self) -> Option<&str> {
+        match &self.transfer(TransferKind::Import)?.replacement {
+            Some(Replacement::Feeding { history, .. }) => Some(history),
+            Some(Replacement::Replaced) | None => None,
         }
     }
 
@@ -119,4 +127,23 @@ pub struct Transfer {
     pub status: TransferStatus,
     /// When the last transfer of this kind that succeeded ended.
     pub last_success_at: Option<Timestamp>,
+    /// An import that has begun to replace the data.
+    #[serde(default)]
+    pub replacement: Option<Replacement>,
+}
+
+/// How far an import is that has begun to replace the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "stage")]
+pub enum Replacement {
+    /// The primary follows a server that was started for the import. It holds all of the new data, and nothing of the old, once it holds
+    /// this history.
+    Feeding {
+        /// The server with the new data; it is in no layout.
+        server: ServerId,
+        /// The replication id of its history.
+        history: String,
+    },
+    /// The primary holds the new data and follows nobody any more. Clients may have written since: the import must not begin anew.
+    Replaced,
 }

@@ -31,7 +31,7 @@ mod time;
 
 pub use access::{AclRule, ManagementRole, PasswordHash, Role, RoleBinding, User, UserStatus};
 pub use condition::{Condition, ConditionKind, Truth};
-pub use database::{Database, Transfer, TransferKind, TransferPhase, TransferStatus};
+pub use database::{Database, Replacement, Transfer, TransferKind, TransferPhase, TransferStatus};
 pub use document::{Document, DocumentKey};
 pub use endpoint::{Cidr, CidrError, Endpoint};
 pub use engine::{EngineKind, EngineVersion, InstalledEngine, VersionError};

@@ -9,8 +9,9 @@ use crate::{ServerState, Verdict};
 /// The replica that takes over when the primary is gone; `None` when none may.
 ///
 /// Only a server that finished its first sync from the primary of this lineage counts, that is not syncing anew, and whose history is
-/// the lineage's: an empty or older server is never promoted, whatever it says of itself (design §8, lineage).
-pub fn candidate(shard: &Shard, servers: &BTreeMap<ServerId, ServerState>) -> Option<ServerId> {
+/// the lineage's: an empty or older server is never promoted, whatever it says of itself (design §8, lineage). `fed` is the history that
+/// an import feeds into the primary: a replica that has it whole holds what the import leads to.
+pub fn candidate(shard: &Shard, fed: Option<&str>, servers: &BTreeMap<ServerId, ServerState>) -> Option<ServerId> {
     shard
         .replicas()
         .filter(|server| !server.leaving && shard.lineage.synced.contains(&server.id))
@@ -18,9 +19,10 @@ pub fn candidate(shard: &Shard, servers: &BTreeMap<ServerId, ServerState>) -> Op
             let state = servers.get(&server.id)?;
             let replication = state.replication.as_ref()?;
             let alive = state.runs() && matches!(state.verdict, Verdict::Alive | Verdict::Unknown) && !state.loading;
+            let known = |history: &str| history == shard.lineage.replication_id || Some(history) == fed;
             let same_history = shard.lineage.replication_id.is_empty()
-                || replication.replication_id == shard.lineage.replication_id
-                || replication.previous_replication_id == shard.lineage.replication_id;
+                || known(&replication.replication_id)
+                || known(&replication.previous_replication_id);
             (alive && replication.role == ServerRole::Replica && !replication.syncing && same_history)
                 .then_some((replication.offset, server.id))
         })

@@ -220,8 +220,10 @@ impl Decision<'_> {
             let promoted = state(self.input, intent.candidate)
                 .replication
                 .is_some_and(|replication| {
+                    let before = replication.previous_replication_id.as_str();
                     replication.role == ServerRole::Primary
-                        && replication.previous_replication_id == self.shard.lineage.replication_id
+                        && (before == self.shard.lineage.replication_id
+                            || Some(before) == self.input.database.fed_history())
                 });
             return self.finish(
                 vec![Step::ResolveIntent { promoted }],
@@ -284,7 +286,7 @@ impl Decision<'_> {
     /// The primary is dead or hung.
     fn without_primary(mut self, primary: &Server, seen: &ServerState) -> Plan {
         let how = if seen.is_dead() { "ended" } else { "does not answer" };
-        if let Some(candidate) = candidate(self.shard, self.input.servers) {
+        if let Some(candidate) = candidate(self.shard, self.input.database.fed_history(), self.input.servers) {
             let reason = format!("the primary {} {how}", primary.id);
             let sentence = format!("{reason}: promote {candidate}");
             let step = FailOver {
@@ -378,11 +380,15 @@ impl Decision<'_> {
             .replica_of
             .as_ref()
             .filter(|source| source.sync == ReplicaSync::Enabled);
+        // An import has the primary follow a server of its own; whom it follows and what it becomes is then the import's business.
+        let fed = self.input.database.fed_history().is_some();
         let mut steps = match (follows, source) {
-            (true, None) => vec![Step::Release(primary.id)],
+            (true, None) if !fed => vec![Step::Release(primary.id)],
             _ if seen.applied != Applied::Open => vec![Step::Apply(primary.id, Access::Open)],
+            _ if fed => Vec::new(),
             (false, Some(_)) => vec![Step::FollowSource(primary.id)],
-            _ if !follows && replication.replication_id != self.shard.lineage.replication_id => {
+            // Also while it follows a source elsewhere: its replicas then share that history.
+            _ if !replication.syncing && replication.replication_id != self.shard.lineage.replication_id => {
                 vec![Step::RecordLineage(primary.id)]
             }
             _ => Vec::new(),
@@ -405,7 +411,7 @@ impl Decision<'_> {
         } = needs;
         steps.extend(replica_steps);
         self.findings.extend(findings);
-        if primary_settled && steps.is_empty() {
+        if primary_settled && steps.is_empty() && !fed {
             steps.extend(self.requested(primary, seen, in_sync));
         }
         let settled = steps.is_empty() && complete && primary_settled;

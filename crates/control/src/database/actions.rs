@@ -243,6 +243,7 @@ impl Control {
                         ended_at: None,
                     },
                     last_success_at,
+                    replacement: None,
                 });
                 Ok(())
             })

@@ -67,27 +67,7 @@ impl Control {
             self.0.runtime.clear_data(server.id).await?;
         }
         let settings = self.server_settings(record, server, Fence::Closed)?;
-        let engine = self.0.engines.get(record.spec.engine).ok_or(StepError::Outdated)?;
-        let directory = ServerDirectory {
-            root: self.0.runtime.directory(server.id),
-        };
-        let launch = engine.launch(server.version, &settings, &directory);
-        let mut files: Vec<_> = launch.files.into_iter().map(|file| (file.path, file.content)).collect();
-        files.extend(
-            self.settings_files(record, server)?
-                .into_iter()
-                .map(|(path, content)| (path.into(), content)),
-        );
-        let request = LaunchRequest {
-            server: server.id,
-            program: self.installed(record.spec.engine, server.version)?.binary,
-            arguments: launch.arguments,
-            environment: launch.environment,
-            files,
-            directories: launch.directories,
-            limits: limits(record),
-            incarnation: server.incarnation,
-        };
+        let request = self.launch_request(record, server, &settings)?;
         fault::point("before-launch").await;
         match self.0.runtime.launch(request).await {
             Ok(running) => {
@@ -111,6 +91,36 @@ impl Control {
                 Ok(())
             }
         }
+    }
+
+    /// How a server of the database is started with these settings.
+    pub(crate) fn launch_request(
+        &self,
+        record: &Database,
+        server: &Server,
+        settings: &ServerSettings,
+    ) -> Result<LaunchRequest, StepError> {
+        let engine = self.0.engines.get(record.spec.engine).ok_or(StepError::Outdated)?;
+        let directory = ServerDirectory {
+            root: self.0.runtime.directory(server.id),
+        };
+        let launch = engine.launch(server.version, settings, &directory);
+        let mut files: Vec<_> = launch.files.into_iter().map(|file| (file.path, file.content)).collect();
+        files.extend(
+            self.settings_files(record, server)?
+                .into_iter()
+                .map(|(path, content)| (path.into(), content)),
+        );
+        Ok(LaunchRequest {
+            server: server.id,
+            program: self.installed(record.spec.engine, server.version)?.binary,
+            arguments: launch.arguments,
+            environment: launch.environment,
+            files,
+            directories: launch.directories,
+            limits: limits(record),
+            incarnation: server.incarnation,
+        })
     }
 
     /// Ends what is left of an earlier process, or a process that must go.
@@ -426,7 +436,8 @@ impl Control {
     }
 }
 
-fn limits(database: &Database) -> Limits {
+/// What the host lets a server of the database use.
+pub(crate) fn limits(database: &Database) -> Limits {
     let data = database.spec.memory_bytes_per_server();
     // A snapshot may copy every page while writes go on: twice the data, and room to work.
     let memory_bytes = if data == 0 {

@@ -30,7 +30,7 @@ impl Control {
     }
 
     /// Ends every process of a server and erases its directory. Success when there is nothing.
-    pub(super) async fn erase_server(&self, server: ServerId) -> Result<(), StepError> {
+    pub(crate) async fn erase_server(&self, server: ServerId) -> Result<(), StepError> {
         self.end_processes(server).await?;
         fault::point("server-ended").await;
         self.0.runtime.erase(server).await?;
@@ -39,7 +39,7 @@ impl Control {
     }
 
     /// Kills every process of a server and waits until its directory is free.
-    pub(super) async fn end_processes(&self, server: ServerId) -> Result<(), StepError> {
+    pub(crate) async fn end_processes(&self, server: ServerId) -> Result<(), StepError> {
         let deadline = Instant::now() + KILL_TIMEOUT;
         // Finds a process that this control plane never looked at: a tombstone may be all that is left after a crash.
         let (process, _) = self.0.runtime.adopt(server).await?;

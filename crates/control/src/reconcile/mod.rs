@@ -8,7 +8,7 @@ mod adopt;
 mod erase;
 mod failover;
 mod observe;
-mod orphans;
+pub(crate) mod orphans;
 pub(crate) mod pass;
 mod record;
 mod scheduler;
@@ -16,6 +16,7 @@ mod settings;
 
 use std::sync::Arc;
 
+pub(crate) use act::limits;
 pub(crate) use scheduler::Scheduler;
 
 use crate::{Control, ControlError};

@@ -7,7 +7,7 @@ use pilothouse_model::{Database, ServerId};
 use crate::{Control, ControlError};
 
 /// Removes every server of the runtime that no record knows.
-pub(super) async fn remove(control: &Control) -> Result<(), ControlError> {
+pub(crate) async fn remove(control: &Control) -> Result<(), ControlError> {
     let view = control.store().view();
     let known: BTreeSet<ServerId> = view
         .all::<Database>()

@@ -18,7 +18,7 @@ pub(super) type SettingsFile = (&'static str, String);
 
 impl Control {
     /// The settings that are wanted of a server.
-    pub(super) fn server_settings(
+    pub(crate) fn server_settings(
         &self,
         database: &Database,
         server: &Server,

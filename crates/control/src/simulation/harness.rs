@@ -65,6 +65,8 @@ pub(super) struct Harness {
     control: Option<Control>,
     exits: Option<tokio::sync::mpsc::UnboundedReceiver<pilothouse_runtime::Exit>>,
     names: u32,
+    /// Real files: what transfers write and read.
+    pub(super) files: tempfile::TempDir,
 }
 
 impl Harness {
@@ -78,6 +80,7 @@ impl Harness {
             control: None,
             exits: None,
             names: 0,
+            files: tempfile::tempdir().expect("a temporary directory"),
         };
         harness.control_back().await;
         harness
@@ -104,10 +107,13 @@ impl Harness {
             gateway: world,
             clock: Arc::new(self.clock.clone()),
             schemes: IdSchemes::new(SCHEMES.to_vec()),
-            settings: settings(),
+            settings: settings(self.files.path().join("scratch")),
         };
         self.exits = self.world.take_exits_for_test();
-        self.control = Some(Control::new(parts).await.expect("control starts"));
+        std::fs::create_dir_all(self.files.path().join("scratch")).expect("a scratch directory");
+        let control = Control::new(parts).await.expect("control starts");
+        reconcile::orphans::remove(&control).await.expect("orphans are removed");
+        self.control = Some(control);
     }
 
     pub(super) fn control(&self) -> &Control {
@@ -255,6 +261,42 @@ impl Harness {
         reached
     }
 
+    /// Carries the open transfer of a database out, with passes beside it. With a crash point armed before, the process may be lost
+    /// there; a new control plane follows, and the transfer waits for the next call. Returns whether it was lost.
+    pub(super) async fn transfer(&mut self, id: DatabaseId) -> bool {
+        let control = self.control().clone();
+        let mut work = Box::pin(crate::transfer::run(&control, id));
+        let mut done = false;
+        let mut looks = tokio::time::interval(Duration::from_micros(200));
+        while !done && !fault::reached() {
+            self.tell_exits();
+            let mut pass = Box::pin(reconcile::pass::run(&control, id));
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut work, if !done => done = true,
+                    _ = &mut pass => break,
+                    _ = looks.tick() => if fault::reached() { break },
+                }
+            }
+            drop(pass);
+            self.clock.0.fetch_add(50, Ordering::Relaxed);
+            self.world.replicate();
+            self.check(id);
+            if !done {
+                done = tokio::time::timeout(Duration::from_millis(1), &mut work).await.is_ok();
+            }
+        }
+        drop(work);
+        drop(control);
+        let reached = fault::reached();
+        if reached {
+            self.control_lost().await;
+            self.control_back().await;
+        }
+        reached
+    }
+
     pub(super) async fn passes(&mut self, id: DatabaseId, count: usize) {
         for _ in 0..count {
             self.pass(id).await;
@@ -373,7 +415,7 @@ impl Harness {
     }
 }
 
-fn settings() -> ControlSettings {
+fn settings(scratch_dir: PathBuf) -> ControlSettings {
     ControlSettings {
         advertise_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port_range: 10_000..=19_999,
@@ -385,7 +427,7 @@ fn settings() -> ControlSettings {
         missed_probes: 3,
         busy_timeout: Duration::from_secs(5),
         drain_timeout: Duration::from_millis(20),
-        scratch_dir: PathBuf::from("/world/scratch"),
+        scratch_dir,
         policy: Policy {
             creation_deadline: Duration::from_secs(600),
             ..Policy::default()

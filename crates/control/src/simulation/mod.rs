@@ -6,6 +6,7 @@
 mod crash_points;
 mod harness;
 mod random;
+mod transfers;
 
 use harness::{Harness, Wanted};
 

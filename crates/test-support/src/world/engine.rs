@@ -164,6 +164,7 @@ impl Session for SimSession {
 
     async fn observe(&mut self, deadline: Deadline) -> Result<ServerFacts, EngineError> {
         let replication = self.replication(deadline).await?;
+        let write_bytes = self.with(|state, _| state.write_bytes)?;
         self.process(|process| ServerFacts {
             version: VERSION,
             run_id: process.pid.to_string(),
@@ -171,7 +172,7 @@ impl Session for SimSession {
             uptime: Duration::from_secs(1),
             replication,
             loading: None,
-            used_memory_bytes: 1 << 20,
+            used_memory_bytes: (1 << 20) + process.data.offset() * write_bytes,
             keys: process.data.offset(),
             fenced: process.fence != Fence::Open,
             raw: BTreeMap::new(),
@@ -283,7 +284,11 @@ impl Session for SimSession {
     }
 
     async fn begin_snapshot(&mut self, _deadline: Deadline) -> Result<(), EngineError> {
-        self.process(|_| ())
+        self.with(|state, id| {
+            if let Some(server) = state.servers.get_mut(&id) {
+                server.snapshot = server.process.as_ref().map(|process| process.data.to_file());
+            }
+        })
     }
 
     async fn snapshot_state(&mut self, _deadline: Deadline) -> Result<SnapshotState, EngineError> {

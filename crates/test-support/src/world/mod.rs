@@ -35,6 +35,8 @@ pub struct State {
     pub launch_failures: Vec<String>,
     /// The disk is full: nothing can be written or started.
     pub disk_full: bool,
+    /// Memory that every write takes.
+    pub write_bytes: u64,
     next_pid: u32,
     next_history: u64,
     next_write: u64,
@@ -68,6 +70,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             launch_failures: Vec::new(),
             disk_full: false,
+            write_bytes: 0,
             next_pid: 1000,
             next_history: 1,
             next_write: 1,
@@ -155,7 +158,12 @@ impl World {
 
     /// SIGCONT to every process.
     pub fn resume_all(&self) {
-        for process in self.lock().servers.values_mut().filter_map(|server| server.process.as_mut()) {
+        for process in self
+            .lock()
+            .servers
+            .values_mut()
+            .filter_map(|server| server.process.as_mut())
+        {
             process.stopped = false;
             process.stalled = false;
         }

@@ -1,7 +1,7 @@
 //! The world as a runtime.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,6 +15,11 @@ use super::{Dataset, Process, World};
 /// Where a server would be.
 pub(super) fn directory(server: ServerId) -> PathBuf {
     PathBuf::from("/world/servers").join(server.to_string())
+}
+
+fn failed(what: &'static str, path: &Path, source: std::io::Error) -> RuntimeError {
+    let path = path.to_owned();
+    RuntimeError::Io { what, path, source }
 }
 
 #[async_trait]
@@ -50,7 +55,13 @@ impl Runtime for World {
         };
         server.persistent = argument("persistent=").unwrap_or(0) == 1;
         // A restart loads what the files hold, under a new history: what replicas knew of the old one is void.
-        let loaded = server.disk.clone().filter(|_| server.persistent).unwrap_or_default();
+        let mut loaded = server.disk.clone().filter(|_| server.persistent).unwrap_or_default();
+        if let Some(placed) = &server.placed {
+            loaded.writes = Dataset::from_file(placed).ok_or_else(|| RuntimeError::EndedAtOnce {
+                how: "exit code 1".to_owned(),
+                log: "the file cannot be loaded".to_owned(),
+            })?;
+        }
         let data = Dataset {
             history,
             previous: String::new(),
@@ -142,7 +153,32 @@ impl Runtime for World {
         Ok(())
     }
 
-    async fn place_file(&self, _server: ServerId, _from: PathBuf, _to: PathBuf) -> Result<(), RuntimeError> {
+    async fn place_file(&self, server: ServerId, from: PathBuf, _to: PathBuf) -> Result<(), RuntimeError> {
+        let content = std::fs::read(&from).map_err(|error| failed("placing a file", &from, error))?;
+        let mut state = self.lock();
+        if state.disk_full {
+            return Err(RuntimeError::NoSpace {
+                path: directory(server),
+            });
+        }
+        state.servers.entry(server).or_default().placed = Some(content);
+        std::fs::remove_file(&from).map_err(|error| failed("placing a file", &from, error))
+    }
+
+    async fn lend_file(&self, server: ServerId, path: PathBuf, to: PathBuf) -> Result<(), RuntimeError> {
+        let content = self
+            .lock()
+            .servers
+            .get(&server)
+            .and_then(|server| server.snapshot.clone());
+        let content = content.ok_or_else(|| failed("lending a file", &path, std::io::ErrorKind::NotFound.into()))?;
+        std::fs::write(&to, content).map_err(|error| failed("lending a file", &to, error))
+    }
+
+    async fn remove_file(&self, server: ServerId, _path: PathBuf) -> Result<(), RuntimeError> {
+        if let Some(server) = self.lock().servers.get_mut(&server) {
+            server.snapshot = None;
+        }
         Ok(())
     }
 

@@ -5,6 +5,9 @@ use pilothouse_model::ServerId;
 
 use super::State;
 
+/// How a snapshot file begins.
+const FILE_HEAD: &str = "simulated snapshot\n";
+
 /// A dataset and its history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dataset {
@@ -22,6 +25,18 @@ impl Dataset {
         self.writes.push(write);
     }
 
+    /// Its writes as a snapshot file holds them.
+    pub fn to_file(&self) -> Vec<u8> {
+        let lines = self.writes.iter().map(|write| format!("{write}\n"));
+        format!("{FILE_HEAD}{}", lines.collect::<String>()).into_bytes()
+    }
+
+    /// The writes that a snapshot file holds; `None` when it is damaged.
+    pub fn from_file(content: &[u8]) -> Option<Vec<u64>> {
+        let text = std::str::from_utf8(content).ok()?.strip_prefix(FILE_HEAD)?;
+        text.lines().map(|line| line.parse().ok()).collect()
+    }
+
     /// How far it is.
     pub fn offset(&self) -> u64 {
         self.writes.len() as u64
@@ -35,6 +50,10 @@ pub struct SimServer {
     pub disk: Option<Dataset>,
     /// It writes every change to its disk.
     pub persistent: bool,
+    /// Its last snapshot file.
+    pub snapshot: Option<Vec<u8>>,
+    /// A file that was put among its data to be loaded at the start.
+    pub placed: Option<Vec<u8>>,
     /// Its process.
     pub process: Option<Process>,
 }
@@ -141,7 +160,8 @@ impl State {
             process.syncing = true;
             return;
         }
-        if process.syncing {
+        let synced_anew = process.syncing;
+        if synced_anew {
             process.data = data;
             process.syncing = false;
             process.link_up = true;
@@ -158,6 +178,21 @@ impl State {
         }
         if persistent {
             server.disk = server.process.as_ref().map(|process| process.data.clone());
+        }
+        if synced_anew {
+            self.drop_replicas_of(id);
+        }
+    }
+
+    /// A server whose data were replaced lets its replicas go: what they have continues nothing any more.
+    fn drop_replicas_of(&mut self, source: ServerId) {
+        for process in self.servers.values_mut().filter_map(|server| server.process.as_mut()) {
+            if process.source_server == Some(source) {
+                process.source_server = None;
+                process.link_up = false;
+                process.syncing = false;
+                process.received.clear();
+            }
         }
     }
 }

@@ -1,0 +1,170 @@
+//! Out: a snapshot of one server, compressed and stored elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pilothouse_backup::{FileName, OpenedLocation, Part, Progress};
+use pilothouse_engine::SnapshotState;
+use pilothouse_model::{Database, Persistence, ProcessState, Server, ServerId, TransferKind};
+use pilothouse_planner::Verdict;
+
+use super::job::Job;
+use super::progress::{Span, shown};
+use super::{Done, Halt, Scratch};
+use crate::{Control, fault};
+
+/// Servers that are asked, one after the other.
+const ATTEMPTS: usize = 2;
+/// How long to wait for a server that answers.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
+const SOURCE_POLL: Duration = Duration::from_millis(100);
+/// Time between two looks at a snapshot that is being written.
+const SNAPSHOT_POLL: Duration = Duration::from_millis(20);
+/// How long the writing of a snapshot may take.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_hours(2);
+/// How long a server may take to answer; it may be busy with a long command.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const STORING: Span = Span { from: 40, to: 90 };
+
+/// Writes the dataset to the place of the job.
+pub(super) async fn run(control: &Control, job: &Job) -> Result<Done, Halt> {
+    let location = job.location(control)?;
+    // A place that cannot be written to is told before a server is asked to do anything.
+    pilothouse_backup::check_writable(&location)
+        .await
+        .map_err(|error| Halt::writing(&error))?;
+    let scratch = Scratch::of(control, job);
+    let server = snapshot(control, job, &scratch.0).await?;
+    fault::point("export-snapshot").await;
+    job.progressed(control, STORING.from).await?;
+    let name = FileName::new(job.database, &job.name, Part::WHOLE, job.asked_at());
+    let progress = Progress::new();
+    let storing = pilothouse_backup::store(&location, &name, &scratch.0, &progress);
+    let stored = shown(control, job, &progress, STORING, storing)
+        .await?
+        .map_err(|error| Halt::writing(&error))?;
+    fault::point("export-stored").await;
+    let warning = prune(control, job, &location).await;
+    Ok(Done {
+        facts: serde_json::json!({
+            "file": name.as_str(),
+            "bytes": stored.plain_bytes,
+            "stored_bytes": stored.stored_bytes,
+            "server": server,
+        }),
+        warning,
+    })
+}
+
+/// Has a server write a snapshot and takes it to `to`. When the server fails meanwhile, another is asked, once.
+async fn snapshot(control: &Control, job: &Job, to: &Path) -> Result<ServerId, Halt> {
+    let mut tried = Vec::new();
+    let mut last = String::new();
+    while tried.len() < ATTEMPTS {
+        let (record, server) = source(control, job, &tried).await?;
+        match snapshot_of(control, job, &record, &server, to).await {
+            Err(Halt::Failed(failure)) => {
+                tracing::warn!(server = %server.id, why = %failure.sentence, "a snapshot failed");
+                last = failure.sentence;
+                tried.push(server.id);
+            }
+            Err(other) => return Err(other),
+            Ok(()) => return Ok(server.id),
+        }
+    }
+    Err(Halt::general(format!("no server could write a snapshot: {last}")))
+}
+
+/// The server whose snapshot is taken: a replica in sync, so that the primary is not slowed down, else the primary. One that was tried
+/// before only when there is no other.
+async fn source(control: &Control, job: &Job, tried: &[ServerId]) -> Result<(Arc<Database>, Server), Halt> {
+    let give_up = Instant::now() + SOURCE_PATIENCE;
+    loop {
+        let record = job.record(control)?;
+        let mut fit: Vec<&Server> = record
+            .layout
+            .shards
+            .iter()
+            .flat_map(|shard| {
+                let synced = |server: &&Server| shard.lineage.synced.contains(&server.id) && !server.leaving;
+                shard.replicas().filter(synced).chain(shard.primary())
+            })
+            .filter(|server| answers(control, server.id))
+            .collect();
+        fit.sort_by_key(|server| tried.contains(&server.id));
+        if let Some(server) = fit.first() {
+            return Ok((Arc::clone(&record), (*server).clone()));
+        }
+        if Instant::now() >= give_up {
+            return Err(Halt::general("no server of the database answers"));
+        }
+        tokio::time::sleep(SOURCE_POLL).await;
+    }
+}
+
+/// Whether the server runs, answered when it was last asked, and has its data.
+fn answers(control: &Control, server: ServerId) -> bool {
+    let Some(memory) = control.0.memories.get(server) else {
+        return false;
+    };
+    let known = memory.lock();
+    let loaded = known.facts.as_ref().is_some_and(|facts| facts.loading.is_none());
+    let linked = known
+        .replication
+        .as_ref()
+        .is_some_and(|replication| replication.link_up != Some(false) && !replication.syncing);
+    matches!(known.process, ProcessState::Running { .. }) && known.verdict == Verdict::Alive && loaded && linked
+}
+
+async fn snapshot_of(control: &Control, job: &Job, record: &Database, server: &Server, to: &Path) -> Result<(), Halt> {
+    let mut session = control.connect(record, server, Instant::now() + ANSWER_TIMEOUT).await?;
+    session.begin_snapshot(Instant::now() + ANSWER_TIMEOUT).await?;
+    let give_up = Instant::now() + SNAPSHOT_TIMEOUT;
+    let file = loop {
+        match session.snapshot_state(Instant::now() + ANSWER_TIMEOUT).await? {
+            SnapshotState::Done(path) => break PathBuf::from("data").join(path),
+            SnapshotState::Failed(why) => return Err(Halt::general(why)),
+            SnapshotState::Running if Instant::now() >= give_up => {
+                return Err(Halt::general("the snapshot was not written in time"));
+            }
+            SnapshotState::Running => tokio::time::sleep(SNAPSHOT_POLL).await,
+        }
+        job.record(control)?;
+    };
+    let lent = control
+        .0
+        .runtime
+        .lend_file(server.id, file.clone(), to.to_owned())
+        .await;
+    // Where the server keeps no snapshots of its own, this one must not come back at a later start.
+    if !matches!(record.spec.persistence, Persistence::Snapshot { .. })
+        && let Err(error) = control.0.runtime.remove_file(server.id, file).await
+    {
+        tracing::warn!(server = %server.id, %error, "the snapshot of a transfer cannot be removed");
+    }
+    Ok(lent?)
+}
+
+/// Removes backups that are older than the schedule keeps them. What goes wrong is told and spoils nothing.
+async fn prune(control: &Control, job: &Job, location: &OpenedLocation) -> Option<String> {
+    if job.transfer.kind != TransferKind::Backup {
+        return None;
+    }
+    let record = job.record(control).ok()?;
+    let days = record.spec.backup.as_ref()?.retention_days;
+    if days == 0 {
+        return None;
+    }
+    let keep = Duration::from_hours(24) * days;
+    match pilothouse_backup::prune(location, job.database, &job.name, keep, control.now()).await {
+        Ok(pruned) => {
+            tracing::info!(database = %job.database, removed = pruned.removed.len(), kept = pruned.kept, "old backups were removed");
+            None
+        }
+        Err(error) => Some(format!(
+            "old backups could not be removed: {}",
+            super::with_causes(&error)
+        )),
+    }
+}

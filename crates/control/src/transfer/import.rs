@@ -1,0 +1,148 @@
+//! In: a file becomes the dataset, without ever putting the old one at risk.
+//!
+//! What a file holds is known only when a server has loaded it. So one is started for the import alone ([`feed`]), in a directory of its
+//! own; a file that is damaged, too large or of a newer version ends *that* server. Then the primary follows it as a replica would
+//! ([`replace`]): it keeps its data until it has received all of the new, and clients see the one and then the other.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pilothouse_backup::{FailureKind, Progress};
+use pilothouse_model::{Database, DatabaseId, Replacement, ReplicaSync};
+
+use super::job::Job;
+use super::progress::{Span, shown};
+use super::{Done, Halt, Scratch, TRANSFER_TIMEOUT, feed, replace};
+use crate::{Control, fault};
+
+/// How long replicas may take to have the new data, before the import counts as done without them.
+const REPLICAS_PATIENCE: Duration = Duration::from_secs(60);
+const REPLICAS_POLL: Duration = Duration::from_millis(50);
+/// A file that is larger than the limit is read up to this many times the limit, to be able to tell its size.
+const OVERSIZE_FACTOR: u64 = 8;
+const OVERSIZE_MIN_BYTES: u64 = 64 << 20;
+const FETCHING: Span = Span { from: 0, to: 30 };
+
+/// Replaces the dataset by what the place of the job holds.
+pub(super) async fn run(control: &Control, job: &Job) -> Result<Done, Halt> {
+    let warning = match job.transfer.replacement.clone() {
+        Some(Replacement::Replaced) => None,
+        Some(Replacement::Feeding { server, history }) => {
+            // Begun by a control plane that was lost. Without its source the primary either has everything or keeps what it had.
+            feed::erase(control, server).await;
+            match replace::complete(control, job, &history).await? {
+                replace::Outcome::Replaced { warning } => warning,
+                replace::Outcome::Untouched => {
+                    job.amend_transfer(control, |transfer| transfer.replacement = None)
+                        .await?;
+                    control.wake(job.database);
+                    anew(control, job).await?
+                }
+            }
+        }
+        None => anew(control, job).await?,
+    };
+    fault::point("import-replaced").await;
+    wait_for_replicas(control, job).await?;
+    Ok(Done {
+        facts: serde_json::Value::Null,
+        warning,
+    })
+}
+
+/// The whole import, from the file on.
+async fn anew(control: &Control, job: &Job) -> Result<Option<String>, Halt> {
+    let record = job.record(control)?;
+    if record
+        .spec
+        .replica_of
+        .as_ref()
+        .is_some_and(|source| source.sync == ReplicaSync::Enabled)
+    {
+        return Err(Halt::general(
+            "the database follows another one, which would replace what is imported",
+        ));
+    }
+    let file = fetch(control, job, &record).await?;
+    fault::point("import-fetched").await;
+    job.progressed(control, FETCHING.to).await?;
+    let view = control.store().view();
+    let (server, _ports) = control.plan_server(&view, &record.spec).await?;
+    drop(view);
+    let id = server.id;
+    let outcome = async {
+        let feed = feed::start(control, job, &record, server, &file.0).await?;
+        fault::point("import-loaded").await;
+        replace::replace(control, job, &feed).await
+    }
+    .await;
+    feed::erase(control, id).await;
+    outcome
+}
+
+/// Brings the file here, unpacked. Its size is a lower bound of the memory that its data need.
+async fn fetch(control: &Control, job: &Job, record: &Database) -> Result<Scratch, Halt> {
+    let location = job.location(control)?;
+    let scratch = Scratch::of(control, job);
+    let limit = record.spec.memory_bytes_per_server();
+    let checked = limit > 0 && !job.transfer.skip_size_check;
+    let most = if checked {
+        limit.saturating_mul(OVERSIZE_FACTOR).max(OVERSIZE_MIN_BYTES)
+    } else {
+        u64::MAX
+    };
+    let progress = Progress::new();
+    let fetching = pilothouse_backup::fetch(&location, &scratch.0, most, &progress);
+    let fetching = shown(control, job, &progress, FETCHING, fetching);
+    let fetched = tokio::time::timeout(TRANSFER_TIMEOUT, fetching)
+        .await
+        .map_err(|_| Halt::general("the file was not read in time"))??;
+    match fetched {
+        Ok(fetched) if checked && fetched.bytes > limit => Err(too_large(fetched.bytes, limit)),
+        Ok(_) => Ok(scratch),
+        Err(error) if checked && error.kind() == FailureKind::TooLarge => Err(too_large(most, limit)),
+        Err(error) => Err(Halt::reading(&error)),
+    }
+}
+
+/// The data need more memory than there is.
+pub(super) fn too_large(expected: u64, limit: u64) -> Halt {
+    Halt::failed(
+        format!("file-larger-than-mem-limit:{expected}:{limit}"),
+        format!("the data need {expected} bytes of memory, and the limit is {limit}"),
+    )
+}
+
+/// Ready means ready: the import is done when a failover would keep the new data.
+async fn wait_for_replicas(control: &Control, job: &Job) -> Result<(), Halt> {
+    control.wake(job.database);
+    let give_up = Instant::now() + REPLICAS_PATIENCE;
+    loop {
+        let record = job.record(control)?;
+        let complete = record.layout.shards.iter().all(|shard| {
+            let mut replicas = shard.replicas().filter(|server| !server.leaving);
+            replicas.all(|server| shard.lineage.synced.contains(&server.id))
+        });
+        if complete || Instant::now() >= give_up {
+            return Ok(());
+        }
+        tokio::time::sleep(REPLICAS_POLL).await;
+    }
+}
+
+/// Control stops during an import: clients of a primary that follows the import's server could not write until it is back, so the primary
+/// is let go with the data that it has. The next control plane sees which those are.
+pub(super) async fn let_go(control: &Control, database: DatabaseId) {
+    let Some(job) = Job::load(control, database) else {
+        return;
+    };
+    if let Some(Replacement::Feeding { server, .. }) = job.transfer.replacement {
+        feed::erase(control, server).await;
+        replace::let_go(control, &job).await;
+    }
+}
+
+/// The path below a server's directory that it loads its data from.
+pub(super) fn loaded_from() -> &'static Path {
+    Path::new("data/dump.rdb")
+}
