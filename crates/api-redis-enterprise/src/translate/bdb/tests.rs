@@ -1,3 +1,5 @@
+//! Tables of what is accepted, refused and shown.
+
 use std::sync::Arc;
 
 use pilothouse_control::DatabaseView;
