@@ -125,15 +125,14 @@ pub(crate) fn fetch(
     let fetched = gzip::unpack(&mut reader, broken, sink, most_bytes, progress);
     // A file cut short is a broken download, not a damaged file, so that is judged first.
     let received = progress.done_bytes() - before;
-    if let Some(size) = size.filter(|size| *size > received) {
-        if fetched
+    if let Some(size) = size.filter(|size| *size > received)
+        && fetched
             .as_ref()
             .err()
             .is_none_or(|error| error.kind() == FailureKind::Corrupted)
-        {
-            let what = format!("the download ended after {received} of {size} bytes");
-            return Err(BackupError::new(FailureKind::Unreachable, what));
-        }
+    {
+        let what = format!("the download ended after {received} of {size} bytes");
+        return Err(BackupError::new(FailureKind::Unreachable, what));
     }
     let fetched = fetched?;
     client.finish_retrieve(reader)?;
