@@ -13,8 +13,10 @@ use crate::commands::{Accepted, CreateDatabase, RequestOptions};
 use crate::ports::Promise;
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
 
-/// How many ports are tried before we say that none is free.
-const PORT_ATTEMPTS: usize = 64;
+/// How many endpoint ports that others on this machine hold are passed over before we say that none is free.
+const ENDPOINT_ATTEMPTS: usize = 4096;
+/// How many pairs of server ports are tried.
+const SERVER_PORT_ATTEMPTS: usize = 64;
 /// Length of generated secrets: 48 characters of 64 are 288 bits.
 const SECRET_LENGTH: usize = 48;
 
@@ -139,7 +141,7 @@ impl Control {
             };
         }
         let mut after = *self.0.settings.port_range.start();
-        for _ in 0..PORT_ATTEMPTS {
+        for _ in 0..ENDPOINT_ATTEMPTS {
             let free =
                 (after..=*self.0.settings.port_range.end()).filter(|port| view.database_on_port(*port).is_none());
             let Some((port, promise)) = self.0.reservations.promise_first(free) else {
@@ -194,7 +196,7 @@ impl Control {
         view: &View,
         spec: &DatabaseSpec,
     ) -> Result<(Server, Promise<'_>), ControlError> {
-        for _ in 0..PORT_ATTEMPTS {
+        for _ in 0..SERVER_PORT_ATTEMPTS {
             let mut taken: Vec<u16> = view.server_ports_in_use().collect();
             taken.extend(self.0.reservations.promised());
             let ports = self
