@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_model::{Database, DatabaseId, Operation};
-use pilothouse_planner::{Plan, PlanInput, plan};
+use pilothouse_planner::{Plan, PlanInput, Starts, plan};
 
 use super::{Record, StepError};
 use crate::Control;
@@ -56,6 +56,10 @@ async fn carry_out(
     control.record_findings(record, operation, decided).await?;
     if decided.settled {
         control.note_restartable(record).await?;
+        // Whoever got this far did start: the pauses between starts are for servers that never do.
+        for server in record.layout.servers() {
+            control.0.memories.of(server.id).lock().starts = Starts::default();
+        }
     }
     if decided.steps.is_empty() {
         return Ok(());
