@@ -170,6 +170,11 @@ impl Control {
         let memory = self.0.memories.of(server.id);
         let deadline = Instant::now() + STEP_TIMEOUT;
         let running = memory.lock().running;
+        // The server reads the certificates when it is told their names, so these come first.
+        let on_disk = memory.lock().files.as_ref().and_then(|files| files.tls.clone());
+        if settings.tls != on_disk {
+            self.write_certificates(record, server).await?;
+        }
         let mut kept = self.session(record, server, &memory, deadline).await?;
         let outcome = kept.session().apply(&settings, deadline).await;
         kept.settle(outcome)?;
@@ -202,16 +207,21 @@ impl Control {
         let directory = ServerDirectory {
             root: self.0.runtime.directory(server.id),
         };
-        for (path, content) in self.settings_files(record, server)? {
-            self.0
-                .runtime
-                .write_file(server.id, path.into(), content.into_bytes())
-                .await?;
-        }
+        self.write_certificates(record, server).await?;
         for file in engine.launch(server.version, settings, &directory).files {
             self.0
                 .runtime
                 .write_file(server.id, file.path, file.content.into_bytes())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn write_certificates(&self, record: &Record, server: &Server) -> Result<(), StepError> {
+        for (path, content) in self.settings_files(record, server)? {
+            self.0
+                .runtime
+                .write_file(server.id, path.into(), content.into_bytes())
                 .await?;
         }
         Ok(())
