@@ -175,6 +175,16 @@ impl Control {
         self.0.scheduler.wake(database);
     }
 
+    /// Asks the loops to look at every database now.
+    pub fn wake_all(&self) {
+        self.0.scheduler.wake_all(&self.0.store.view());
+    }
+
+    /// Whether no database is due or being worked on: whatever was asked for is done, or waits for something outside.
+    pub fn is_quiet(&self) -> bool {
+        self.0.scheduler.is_quiet()
+    }
+
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()

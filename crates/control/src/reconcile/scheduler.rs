@@ -48,6 +48,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether no database is due or being looked at.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = self.lock();
+        state.running.is_empty() && state.due.first().is_none_or(|(at, _)| *at > Instant::now())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
