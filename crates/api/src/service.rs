@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::HeaderValue;
+use hyper::header::{CONNECTION, HeaderValue};
 use tokio_util::task::TaskTracker;
 
 use crate::{Limits, Query, Request, RequestId, Response};
@@ -82,7 +82,7 @@ impl Service {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = match self.read(id, peer, secure, request).await {
             Ok(request) => self.detached(request).await,
-            Err(refusal) => self.dialect.refuse(&refusal),
+            Err(refusal) => self.refused(&refusal),
         };
         tracing::debug!(
             dialect = self.dialect.name(), request = %id, %peer, %method, path, status = response.status().as_u16(),
@@ -99,8 +99,9 @@ impl Service {
         request: hyper::Request<Incoming>,
     ) -> Result<Request, Refusal> {
         let (head, body) = request.into_parts();
-        let query = Query::parse(head.uri.query().unwrap_or("")).map_err(|_| Refusal::QueryMalformed)?;
+        // The body first: one that is left unread costs the client its connection.
         let body = self.read_body(body).await?;
+        let query = Query::parse(head.uri.query().unwrap_or("")).map_err(|_| Refusal::QueryMalformed)?;
         let path = head.uri.path().to_owned();
         Ok(Request {
             id,
@@ -131,6 +132,17 @@ impl Service {
             Ok(Err(_)) => Err(Refusal::BodyUnreadable),
             Err(_) => Err(Refusal::BodyTooSlow),
         }
+    }
+
+    /// The refusal, and the end of the connection where the rest of a body would be taken for the next request.
+    fn refused(&self, refusal: &Refusal) -> Response {
+        let mut response = self.dialect.refuse(refusal);
+        if *refusal != Refusal::QueryMalformed {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Runs the handler as a task of its own, so that it outlives the connection.

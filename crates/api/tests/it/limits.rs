@@ -42,6 +42,19 @@ async fn long_bodies_are_refused_however_they_are_sent() {
 }
 
 #[tokio::test]
+async fn a_refused_request_costs_the_connection_only_where_its_body_is_not_read() {
+    let (listener, _) = listen(None, limits()).await;
+    let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+    for path in ["/echo?a=%zz", "/echo"] {
+        let request = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\nrefused");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_until(&mut stream, "refused").await;
+    }
+    let answer = exchange(listener.address(), &post(&"x".repeat(1001))).await;
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
 async fn slow_bodies_are_given_up() {
     let (listener, _) = listen(None, limits()).await;
     let half = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf";
