@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Condition, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Endpoint, Layout, Location, OperationId, Sealed,
-    ServerId, TenantId, Timestamp,
+    Server, TenantId, Timestamp,
 };
 
 /// What has servers, an endpoint and a lineage.
@@ -61,8 +61,17 @@ impl Database {
 
     /// The history that an import feeds into the primary now, if one does.
     pub fn fed_history(&self) -> Option<&str> {
+        self.feeding().map(|(_, history)| history)
+    }
+
+    /// The server that an import feeds the primary from now, if one does; it is in no layout.
+    pub fn fed_from(&self) -> Option<&Server> {
+        self.feeding().map(|(server, _)| server)
+    }
+
+    fn feeding(&self) -> Option<(&Server, &str)> {
         match &self.transfer(TransferKind::Import)?.replacement {
-            Some(Replacement::Feeding { history, .. }) => Some(history),
+            Some(Replacement::Feeding { server, history }) => Some((server, history)),
             Some(Replacement::Replaced) | None => None,
         }
     }
@@ -133,15 +142,15 @@ pub struct Transfer {
 }
 
 /// How far an import is that has begun to replace the data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "stage")]
 pub enum Replacement {
     /// The primary follows a server that was started for the import. It holds all of the new data, and nothing of the old, once it holds
     /// this history.
     Feeding {
         /// The server with the new data; it is in no layout.
-        server: ServerId,
-        /// The replication id of its history.
+        server: Box<Server>,
+        /// The replication id of its history, as last seen: it may change once, when the primary first asks for its data.
         history: String,
     },
     /// The primary holds the new data and follows nobody any more. Clients may have written since: the import must not begin anew.

@@ -19,7 +19,7 @@ impl Control {
         self.0.gateway.remove(record.id).await?;
         self.0.routes.forget(record.id);
         fault::point("delete-route-closed").await;
-        for server in record.layout.servers() {
+        for server in record.layout.servers().chain(record.fed_from()) {
             if let Err(error) = self.erase_server(server.id).await {
                 self.report_blocked(record, &error).await?;
                 return Err(error);

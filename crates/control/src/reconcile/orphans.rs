@@ -11,7 +11,14 @@ pub(crate) async fn remove(control: &Control) -> Result<(), ControlError> {
     let view = control.store().view();
     let known: BTreeSet<ServerId> = view
         .all::<Database>()
-        .flat_map(|database| database.layout.servers().map(|server| server.id).collect::<Vec<_>>())
+        .flat_map(|database| {
+            database
+                .layout
+                .servers()
+                .chain(database.fed_from())
+                .map(|server| server.id)
+                .collect::<Vec<_>>()
+        })
         .collect();
     drop(view);
     let found = control.0.runtime.list().await.map_err(ControlError::internal)?;

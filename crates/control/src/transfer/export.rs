@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pilothouse_backup::{FileName, OpenedLocation, Part, Progress};
-use pilothouse_engine::SnapshotState;
+use pilothouse_engine::Session;
 use pilothouse_model::{Database, Persistence, ProcessState, Server, ServerId, TransferKind};
 use pilothouse_planner::Verdict;
 
 use super::job::Job;
 use super::progress::{Span, shown};
+use super::snapshot::{self, ANSWER_TIMEOUT};
 use super::{Done, Halt, Scratch};
 use crate::{Control, fault};
 
@@ -19,12 +20,8 @@ const ATTEMPTS: usize = 2;
 /// How long to wait for a server that answers.
 const SOURCE_PATIENCE: Duration = Duration::from_secs(30);
 const SOURCE_POLL: Duration = Duration::from_millis(100);
-/// Time between two looks at a snapshot that is being written.
-const SNAPSHOT_POLL: Duration = Duration::from_millis(20);
-/// How long the writing of a snapshot may take.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_hours(2);
-/// How long a server may take to answer; it may be busy with a long command.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two looks at a replica that has not everything yet.
+const CATCH_UP_POLL: Duration = Duration::from_millis(5);
 const STORING: Span = Span { from: 40, to: 90 };
 
 /// Writes the dataset to the place of the job.
@@ -119,19 +116,9 @@ fn answers(control: &Control, server: ServerId) -> bool {
 
 async fn snapshot_of(control: &Control, job: &Job, record: &Database, server: &Server, to: &Path) -> Result<(), Halt> {
     let mut session = control.connect(record, server, Instant::now() + ANSWER_TIMEOUT).await?;
-    session.begin_snapshot(Instant::now() + ANSWER_TIMEOUT).await?;
-    let give_up = Instant::now() + SNAPSHOT_TIMEOUT;
-    let file = loop {
-        match session.snapshot_state(Instant::now() + ANSWER_TIMEOUT).await? {
-            SnapshotState::Done(path) => break PathBuf::from("data").join(path),
-            SnapshotState::Failed(why) => return Err(Halt::general(why)),
-            SnapshotState::Running if Instant::now() >= give_up => {
-                return Err(Halt::general("the snapshot was not written in time"));
-            }
-            SnapshotState::Running => tokio::time::sleep(SNAPSHOT_POLL).await,
-        }
-        job.record(control)?;
-    };
+    catch_up(control, job, record, server, session.as_mut()).await?;
+    let file = snapshot::take(control, job, session.as_mut()).await?;
+    let file = PathBuf::from("data").join(file.map_err(Halt::general)?);
     let lent = control
         .0
         .runtime
@@ -144,6 +131,35 @@ async fn snapshot_of(control: &Control, job: &Job, record: &Database, server: &S
         tracing::warn!(server = %server.id, %error, "the snapshot of a transfer cannot be removed");
     }
     Ok(lent?)
+}
+
+/// Waits until a replica has everything that the primary has now: what was acknowledged before the export was asked for is in it.
+async fn catch_up(
+    control: &Control,
+    job: &Job,
+    record: &Database,
+    server: &Server,
+    session: &mut dyn Session,
+) -> Result<(), Halt> {
+    let primary = record.layout.shards.first().and_then(|shard| shard.primary());
+    let Some(primary) = primary.filter(|primary| primary.id != server.id) else {
+        return Ok(());
+    };
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let mut ahead = control.connect(record, primary, deadline).await?;
+    let ahead = ahead.replication(deadline).await?;
+    loop {
+        let seen = session.replication(deadline).await?;
+        // Another history: its offsets say nothing about the primary's.
+        if seen.replication_id == ahead.replication_id && seen.offset >= ahead.offset {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Halt::general("the replica does not catch up with its primary"));
+        }
+        job.record(control)?;
+        tokio::time::sleep(CATCH_UP_POLL).await;
+    }
 }
 
 /// Removes backups that are older than the schedule keeps them. What goes wrong is told and spoils nothing.

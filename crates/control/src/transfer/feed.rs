@@ -27,8 +27,27 @@ const LOADING: Span = Span { from: 30, to: 60 };
 /// A server with the data of a file, ready to feed a primary.
 pub(super) struct Feed {
     pub(super) server: Server,
-    /// The replication id of its history, which nobody else has.
+    /// The replication id of its history, which nobody else has, as last seen.
     pub(super) history: String,
+}
+
+impl Feed {
+    /// The replication id of its history now: a server that fed nobody yet begins another when the first asks. `None`: no answer.
+    pub(super) async fn history_now(
+        &self,
+        control: &Control,
+        record: &Database,
+        session: &mut Option<Box<dyn Session>>,
+    ) -> Option<String> {
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let mut open = match session.take() {
+            Some(open) => open,
+            None => control.connect(record, &self.server, deadline).await.ok()?,
+        };
+        let seen = open.replication(deadline).await.ok()?;
+        *session = Some(open);
+        Some(seen.replication_id)
+    }
 }
 
 /// Starts a server that loads `file`, which is moved into its directory, and waits until it has.

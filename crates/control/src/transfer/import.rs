@@ -28,9 +28,14 @@ pub(super) async fn run(control: &Control, job: &Job) -> Result<Done, Halt> {
     let warning = match job.transfer.replacement.clone() {
         Some(Replacement::Replaced) => None,
         Some(Replacement::Feeding { server, history }) => {
-            // Begun by a control plane that was lost. Without its source the primary either has everything or keeps what it had.
-            feed::erase(control, server).await;
-            match replace::complete(control, job, &history).await? {
+            // Begun by a control plane that was lost.
+            let mut feed = feed::Feed {
+                server: *server,
+                history,
+            };
+            let outcome = replace::resume(control, job, &mut feed).await;
+            feed::erase(control, feed.server.id).await;
+            match outcome? {
                 replace::Outcome::Replaced { warning } => warning,
                 replace::Outcome::Untouched => {
                     job.amend_transfer(control, |transfer| transfer.replacement = None)
@@ -71,9 +76,9 @@ async fn anew(control: &Control, job: &Job) -> Result<Option<String>, Halt> {
     drop(view);
     let id = server.id;
     let outcome = async {
-        let feed = feed::start(control, job, &record, server, &file.0).await?;
+        let mut feed = feed::start(control, job, &record, server, &file.0).await?;
         fault::point("import-loaded").await;
-        replace::replace(control, job, &feed).await
+        replace::replace(control, job, &mut feed).await
     }
     .await;
     feed::erase(control, id).await;
@@ -136,9 +141,12 @@ pub(super) async fn let_go(control: &Control, database: DatabaseId) {
     let Some(job) = Job::load(control, database) else {
         return;
     };
-    if let Some(Replacement::Feeding { server, .. }) = job.transfer.replacement {
-        feed::erase(control, server).await;
-        replace::let_go(control, &job).await;
+    if let Some(Replacement::Feeding { server, history }) = job.transfer.replacement.clone() {
+        let mut feed = feed::Feed {
+            server: *server,
+            history,
+        };
+        replace::stop(control, &job, &mut feed).await;
     }
 }
 

@@ -18,6 +18,7 @@ mod job;
 mod progress;
 mod replace;
 mod schedule;
+mod snapshot;
 
 use std::collections::HashSet;
 use std::path::Path;

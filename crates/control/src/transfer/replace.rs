@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::{EngineError, Session, SnapshotState};
+use pilothouse_engine::{EngineError, Session};
 use pilothouse_model::{
     Database, Persistence, ProcessState, Replacement, ReplicationFacts, Server, ServerFacts, ServerId, ServerRole,
     TransferKind,
@@ -16,20 +16,21 @@ use pilothouse_model::{
 use super::Halt;
 use super::feed::{self, Feed};
 use super::job::{self, Job};
+use super::snapshot::{self, ANSWER_TIMEOUT};
 use crate::{Control, fault};
 
 /// How long to wait for a primary that answers.
 const PRIMARY_PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(10);
-/// How long a server may take to answer; it may be busy with a long command.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the primary may be without a sign that it receives or loads anything.
 const STALL_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the new data may take to be on disk.
 const PERSIST_TIMEOUT: Duration = Duration::from_hours(2);
 /// How long the letting go may take when control stops.
 const LET_GO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often finishing is attempted, when the primary fails in the middle of it.
+const COMPLETE_ATTEMPTS: u32 = 3;
 const FED_PERCENT: u8 = 70;
 
 /// What became of the data.
@@ -44,33 +45,109 @@ pub(super) enum Outcome {
 }
 
 /// Replaces the data of the primary by those of the import's server. After an error the old data are whole. Returns a warning.
-pub(super) async fn replace(control: &Control, job: &Job, feed: &Feed) -> Result<Option<String>, Halt> {
+pub(super) async fn replace(control: &Control, job: &Job, feed: &mut Feed) -> Result<Option<String>, Halt> {
     let (record, primary) = standing_primary(control, job).await?;
     commit_feeding(control, job, primary.id, feed).await?;
     fault::point("import-feeding").await;
-    let followed = follow(control, job, &record, &primary, feed).await;
-    if let Err(halt) = followed {
-        if matches!(halt, Halt::Overtaken) {
-            return Err(halt);
-        }
-        // Without its source the primary cannot become complete any more while we look.
-        feed::erase(control, feed.server.id).await;
-        let_go(control, job).await;
-        return match complete(control, job, &feed.history).await {
-            Ok(Outcome::Replaced { warning }) => Ok(warning),
-            Ok(Outcome::Untouched) | Err(Halt::Failed(_)) => Err(halt),
-            Err(other) => Err(other),
-        };
-    }
-    fault::point("import-in-sync").await;
-    match complete(control, job, &feed.history).await? {
+    match drive(control, job, (&record, &primary), feed).await? {
         Outcome::Replaced { warning } => Ok(warning),
         Outcome::Untouched => Err(Halt::general("the primary lost the new data before they were safe")),
     }
 }
 
+/// Goes on with a replacement that an earlier control plane began.
+pub(super) async fn resume(control: &Control, job: &Job, feed: &mut Feed) -> Result<Outcome, Halt> {
+    let (record, primary) = standing_primary(control, job).await?;
+    // Finds it running, if it is, and has it watched.
+    let (process, _) = control.0.runtime.adopt(feed.server.id).await?;
+    let feeds =
+        matches!(process, ProcessState::Running { .. }) && learn(control, job, &record, feed, &mut None).await?;
+    match complete(control, job, &feed.history).await? {
+        Outcome::Untouched if feeds => drive(control, job, (&record, &primary), feed).await,
+        Outcome::Untouched => {
+            let_go(control, job).await;
+            Ok(Outcome::Untouched)
+        }
+        replaced => Ok(replaced),
+    }
+}
+
+/// Ends a replacement midway, with the old data or the new, and lets the primary go.
+pub(super) async fn stop(control: &Control, job: &Job, feed: &mut Feed) {
+    if let Ok(record) = job.record(control)
+        && let Err(halt) = learn(control, job, &record, feed, &mut None).await
+    {
+        tracing::debug!(?halt, "the history of an import's server is as last seen");
+    }
+    // Without its source the primary cannot become complete any more afterwards.
+    feed::erase(control, feed.server.id).await;
+    let_go(control, job).await;
+}
+
+/// Has the primary follow until it holds everything, and finishes.
+async fn drive(
+    control: &Control,
+    job: &Job,
+    (record, primary): (&Database, &Server),
+    feed: &mut Feed,
+) -> Result<Outcome, Halt> {
+    match follow(control, job, record, primary, feed).await {
+        Ok(()) => {
+            fault::point("import-in-sync").await;
+            complete(control, job, &feed.history).await
+        }
+        Err(Halt::Overtaken) => Err(Halt::Overtaken),
+        Err(halt) => {
+            stop(control, job, feed).await;
+            match complete(control, job, &feed.history).await {
+                Ok(Outcome::Replaced { warning }) => Ok(Outcome::Replaced { warning }),
+                Ok(Outcome::Untouched) | Err(Halt::Failed(_)) => Err(halt),
+                Err(other) => Err(other),
+            }
+        }
+    }
+}
+
+/// Records the history of the import's server when it has changed. Whether it answers.
+async fn learn(
+    control: &Control,
+    job: &Job,
+    record: &Database,
+    feed: &mut Feed,
+    session: &mut Option<Box<dyn Session>>,
+) -> Result<bool, Halt> {
+    let Some(history) = feed.history_now(control, record, session).await else {
+        return Ok(false);
+    };
+    if history != feed.history {
+        feed.history.clone_from(&history);
+        let server = Box::new(feed.server.clone());
+        job.amend_transfer(control, move |transfer| {
+            transfer.replacement = Some(Replacement::Feeding { server, history });
+        })
+        .await?;
+        fault::point("import-history").await;
+    }
+    Ok(true)
+}
+
+/// Finishes a replacement, if the primary of now holds the new data. A primary that fails meanwhile, or is replaced, is asked again.
+async fn complete(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
+    let mut attempt = 1;
+    loop {
+        match complete_once(control, job, history).await {
+            Err(Halt::Failed(failure)) if attempt < COMPLETE_ATTEMPTS => {
+                tracing::warn!(database = %job.database, why = %failure.sentence, "an import is finished at the next attempt");
+                attempt += 1;
+                tokio::time::sleep(POLL * 10).await;
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Finishes a replacement, if the primary of now holds the new data: has them written to disk, promotes the primary, records it.
-pub(super) async fn complete(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
+async fn complete_once(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
     let holds = |seen: &ReplicationFacts| seen.replication_id == history || seen.previous_replication_id == history;
     let (record, primary, mut session, facts) = answering_primary(control, job).await?;
     if !holds(&facts.replication) {
@@ -90,7 +167,7 @@ pub(super) async fn complete(control: &Control, job: &Job, history: &str) -> Res
 }
 
 /// Has the primary follow nobody, with the data that it has. Best effort: the reconcile loop does the same once it is not fed any more.
-pub(super) async fn let_go(control: &Control, job: &Job) {
+async fn let_go(control: &Control, job: &Job) {
     let Ok(record) = job.record(control) else { return };
     let Some(primary) = record.layout.shards.first().and_then(|shard| shard.primary()) else {
         return;
@@ -159,7 +236,7 @@ fn runs(control: &Control, server: ServerId) -> bool {
 
 async fn commit_feeding(control: &Control, job: &Job, primary: ServerId, feed: &Feed) -> Result<(), Halt> {
     let fed = Replacement::Feeding {
-        server: feed.server.id,
+        server: Box::new(feed.server.clone()),
         history: feed.history.clone(),
     };
     job.amend(control, move |_, database| {
@@ -185,6 +262,8 @@ async fn commit_replaced(control: &Control, job: &Job, primary: ServerId, replic
         let lineage = &mut shard
             .ok_or_else(|| Halt::general("the primary changed while its data were replaced"))?
             .lineage;
+        // A promotion like any other: what was found out about replicas before does not count any more.
+        lineage.epoch += 1;
         lineage.replication_id = replication_id;
         lineage.synced.clear();
         let transfer = job::transfer_of(database, TransferKind::Import)?;
@@ -196,7 +275,14 @@ async fn commit_replaced(control: &Control, job: &Job, primary: ServerId, replic
 }
 
 /// Has the primary follow the import's server until it holds everything.
-async fn follow(control: &Control, job: &Job, record: &Database, primary: &Server, feed: &Feed) -> Result<(), Halt> {
+async fn follow(
+    control: &Control,
+    job: &Job,
+    record: &Database,
+    primary: &Server,
+    feed: &mut Feed,
+) -> Result<(), Halt> {
+    let process = control.0.runtime.state(primary.id);
     let mut session = control
         .connect(record, primary, Instant::now() + ANSWER_TIMEOUT)
         .await?;
@@ -205,12 +291,20 @@ async fn follow(control: &Control, job: &Job, record: &Database, primary: &Serve
     fault::point("import-attached").await;
     job.progressed(control, FED_PERCENT).await?;
     let mut session = Some(session);
+    let mut feeding = None;
     let mut moved_at = Instant::now();
     loop {
-        check_standing(control, job, primary.id, feed)?;
+        check_standing(control, job, (primary.id, process), feed)?;
+        learn(control, job, record, feed, &mut feeding).await?;
         match ask(control, record, primary, &mut session).await {
-            Ok(seen) if seen.role == ServerRole::Primary => {
-                return Err(Halt::general("the primary was restarted while its data were replaced"));
+            Ok(seen) if seen.role == ServerRole::Primary && seen.previous_replication_id == feed.history => {
+                return Ok(());
+            }
+            // A pass of the reconcile loop that was planned before the primary was fed has let it go.
+            Ok(seen) if seen.role == ServerRole::Primary && moved_at.elapsed() < STALL_PATIENCE => {
+                if let Some(session) = &mut session {
+                    session.attach(&source, Instant::now() + ANSWER_TIMEOUT).await?;
+                }
             }
             Ok(seen) if seen.link_up == Some(true) && !seen.syncing && seen.replication_id == feed.history => {
                 return Ok(());
@@ -224,11 +318,16 @@ async fn follow(control: &Control, job: &Job, record: &Database, primary: &Serve
     }
 }
 
-/// Both servers run, and the primary is still the primary.
-fn check_standing(control: &Control, job: &Job, primary: ServerId, feed: &Feed) -> Result<(), Halt> {
+/// Both servers run, and the primary is still the primary and the same process.
+fn check_standing(
+    control: &Control,
+    job: &Job,
+    (primary, process): (ServerId, ProcessState),
+    feed: &Feed,
+) -> Result<(), Halt> {
     let record = job.record(control)?;
     let named = record.layout.shards.first().and_then(|shard| shard.lineage.primary);
-    if named != Some(primary) || !runs(control, primary) {
+    if named != Some(primary) || control.0.runtime.state(primary) != process {
         return Err(Halt::general("the primary failed while its data were replaced"));
     }
     if !runs(control, feed.server.id) {
@@ -260,31 +359,20 @@ async fn persist(
     record: &Database,
     session: &mut dyn Session,
 ) -> Result<Option<String>, Halt> {
-    // An earlier snapshot would count as well as a new one, so that one is asked for by name.
-    let snapshot = matches!(record.spec.persistence, Persistence::Snapshot { .. });
-    if snapshot {
-        session.begin_snapshot(Instant::now() + ANSWER_TIMEOUT).await?;
+    let unwritten = |why: &str| Some(format!("the new data are not on disk yet: {why}"));
+    if matches!(record.spec.persistence, Persistence::Snapshot { .. }) {
+        // An earlier snapshot would count as well as a new one.
+        let taken = snapshot::take(control, job, session).await?;
+        return Ok(taken.err().and_then(|why| unwritten(&why)));
     }
     let give_up = Instant::now() + PERSIST_TIMEOUT;
     loop {
         job.record(control)?;
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let done = if snapshot {
-            match session.snapshot_state(deadline).await? {
-                SnapshotState::Done(_) => true,
-                SnapshotState::Running => false,
-                SnapshotState::Failed(why) => return Ok(Some(format!("the new data are not on disk yet: {why}"))),
-            }
-        } else {
-            session.persistent(deadline).await?
-        };
-        if done {
+        if session.persistent(Instant::now() + ANSWER_TIMEOUT).await? {
             return Ok(None);
         }
         if Instant::now() >= give_up {
-            return Ok(Some(
-                "the new data are not on disk yet: the server did not write them in time".to_owned(),
-            ));
+            return Ok(unwritten("the server did not write them in time"));
         }
         tokio::time::sleep(POLL).await;
     }

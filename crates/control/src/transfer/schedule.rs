@@ -69,14 +69,12 @@ async fn begin_due(control: &Control, failures: &mut Failures) -> Option<Timesta
     drop(view);
     due.sort_unstable_by_key(|(at, _)| *at);
     let free = control.0.transfers.permits.available_permits();
-    let mut begun = 0;
-    for (at, id) in &due {
+    for (begun, (at, id)) in due.iter().enumerate() {
         // One that waits for others to end holds up every change of its database: it is begun when it can be.
         if *at > now || begun == free {
             return Some(*at);
         }
         begin(control, *id).await;
-        begun += 1;
     }
     None
 }

@@ -155,9 +155,11 @@ impl State {
         let Some((source, data)) = source else { return };
         process.source_server = Some(source);
         let continues = process.data.history == data.history || process.data.history == data.previous;
-        if !process.link_up && !process.syncing && !(continues && data.writes.starts_with(&process.data.writes)) {
+        let goes_on = continues && data.writes.starts_with(&process.data.writes);
+        if !(process.link_up || process.syncing || goes_on) {
             // A full sync takes a step of its own.
             process.syncing = true;
+            self.begin_to_feed(source);
             return;
         }
         let synced_anew = process.syncing;
@@ -181,6 +183,18 @@ impl State {
         }
         if synced_anew {
             self.drop_replicas_of(id);
+        }
+    }
+
+    /// A server that was started from a file begins another history when the first replica asks for its data.
+    fn begin_to_feed(&mut self, source: ServerId) {
+        let history = self.new_history();
+        if let Some(server) = self.servers.get_mut(&source)
+            && server.placed.take().is_some()
+            && let Some(process) = &mut server.process
+        {
+            process.data.history = history;
+            process.data.previous.clear();
         }
     }
 
