@@ -3,7 +3,7 @@
 //! [`Board`] keeps what was found last: whether an alert holds, since when, and the values that it was judged by. It is computed anew
 //! after a restart. An enabled alert that begins or ends to hold is an event, and so a line in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub(crate) struct Noted {
     pub(crate) severity: Severity,
     /// What it was judged by when it last changed.
     pub(crate) values: JsonObject,
+    /// Somebody was told that it holds.
+    told: bool,
 }
 
 /// What was found last, of everything.
@@ -57,10 +59,8 @@ impl Board {
     /// What is known of an alert; `None` before it held for the first time since our start.
     pub(crate) fn get(&self, subject: Subject, name: &str) -> Option<Noted> {
         let noted = self.lock();
-        noted
-            .iter()
-            .find(|((known, alert), _)| *known == subject && *alert == name)
-            .map(|(_, noted)| noted.clone())
+        let noted: &BTreeMap<(Subject, &str), Noted> = &noted;
+        noted.get(&(subject, name)).cloned()
     }
 
     /// The names of the alerts of a subject that hold.
@@ -72,26 +72,33 @@ impl Board {
         holding.map(|((_, name), _)| *name).collect()
     }
 
-    /// Takes readings over; returns those that changed. An alert that never held makes no entry.
+    /// Takes readings over; returns those that somebody wants to be told of: one that begins to hold, or is enabled while it does, and one
+    /// that ends to hold after that. An alert that never held makes no entry.
     fn update(&self, readings: Vec<Reading>, now: Timestamp) -> Vec<Reading> {
         let mut noted = self.lock();
-        let mut changed = Vec::new();
+        let mut news = Vec::new();
         for reading in readings {
             let key = (reading.subject, reading.name);
-            let held = noted.get(&key).is_some_and(|known| known.holds);
-            if held == reading.holds {
-                continue;
+            let known = noted.get(&key);
+            let (held, told) = known.map_or((false, false), |known| (known.holds, known.told));
+            let tell = reading.holds && reading.enabled;
+            if held != reading.holds {
+                let entry = Noted {
+                    holds: reading.holds,
+                    since: now,
+                    severity: reading.severity,
+                    values: reading.values.clone(),
+                    told: tell,
+                };
+                noted.insert(key, entry);
+            } else if let Some(known) = noted.get_mut(&key) {
+                known.told = tell;
             }
-            let entry = Noted {
-                holds: reading.holds,
-                since: now,
-                severity: reading.severity,
-                values: reading.values.clone(),
-            };
-            noted.insert(key, entry);
-            changed.push(reading);
+            if told != tell && (tell || !reading.holds) {
+                news.push(reading);
+            }
         }
-        changed
+        news
     }
 
     /// Forgets what no longer exists.
@@ -124,16 +131,11 @@ async fn evaluate(app: &App, last: &Sample, sample: &Sample) {
     let mut readings = cluster_readings(app, &alert_settings);
     readings.extend(node_readings(app, &alert_settings, last, sample));
     let databases = crate::translate::bdb_alerts::readings(app);
-    let known: Vec<Subject> = databases.iter().map(|reading| reading.subject).collect();
+    let known: BTreeSet<Subject> = databases.iter().map(|reading| reading.subject).collect();
     readings.extend(databases);
     app.board()
         .retain(|subject| !matches!(subject, Subject::Database(_)) || known.contains(subject));
-    for reading in app
-        .board()
-        .update(readings, app.control().now())
-        .into_iter()
-        .filter(|reading| reading.enabled)
-    {
+    for reading in app.board().update(readings, app.control().now()) {
         if let Err(error) = app.control().record_event(event(app, &reading)).await {
             tracing::warn!(%error, alert = reading.name, "an alert cannot be recorded");
         }
@@ -202,7 +204,7 @@ fn cluster_readings(app: &App, settings: &Value) -> Vec<Reading> {
     vec![
         reading(
             "cluster_even_node_count",
-            nodes % 2 == 0,
+            nodes.is_multiple_of(2),
             Severity::Warning,
             json!({ "node_count": nodes }),
         ),
@@ -338,6 +340,21 @@ mod tests {
         assert_eq!(board.update(vec![reading(false)], at(4)), [reading(false)]);
         board.retain(|_| false);
         assert!(board.get(Subject::Installation, "x").is_none());
+    }
+
+    #[test]
+    fn an_alert_that_is_enabled_while_it_holds_is_news_and_one_that_is_disabled_is_not() {
+        let board = Board::default();
+        let at = Timestamp::from_millis;
+        let disabled = |holds| Reading {
+            enabled: false,
+            ..reading(holds)
+        };
+        assert_eq!(board.update(vec![disabled(true)], at(1)), []);
+        assert_eq!(board.update(vec![reading(true)], at(2)), [reading(true)]);
+        assert_eq!(board.get(Subject::Installation, "x").unwrap().since, at(1));
+        assert_eq!(board.update(vec![disabled(true)], at(3)), []);
+        assert_eq!(board.update(vec![disabled(false)], at(4)), []);
     }
 
     #[test]
