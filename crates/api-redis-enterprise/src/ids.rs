@@ -4,17 +4,17 @@ use pilothouse_control::{Control, IdScheme, SubjectKind};
 use pilothouse_model::{AclRuleId, DatabaseId, HostId, RoleId, ServerId, Subject, UserId};
 
 /// Databases.
-pub const BDB: &str = "redis-enterprise/bdb";
+pub(crate) const BDB: &str = "redis-enterprise/bdb";
 /// Servers: each is a shard process.
-pub const SHARD: &str = "redis-enterprise/shard";
+pub(crate) const SHARD: &str = "redis-enterprise/shard";
 /// Hosts.
-pub const NODE: &str = "redis-enterprise/node";
+pub(crate) const NODE: &str = "redis-enterprise/node";
 /// Users.
-pub const USER: &str = "redis-enterprise/user";
+pub(crate) const USER: &str = "redis-enterprise/user";
 /// Roles.
-pub const ROLE: &str = "redis-enterprise/role";
+pub(crate) const ROLE: &str = "redis-enterprise/role";
 /// ACL rules.
-pub const ACL: &str = "redis-enterprise/acl";
+pub(crate) const ACL: &str = "redis-enterprise/acl";
 
 /// The uid of the user that the bootstrap makes.
 pub const BOOTSTRAP_USER_UID: u64 = 1;

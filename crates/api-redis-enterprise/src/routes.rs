@@ -15,7 +15,10 @@ use crate::handlers;
 
 /// A function that answers.
 #[derive(Clone, Copy)]
-pub struct Handler(pub(crate) fn(App, Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>);
+pub struct Handler(pub(crate) fn(App, Call) -> Answering);
+
+/// An answer on its way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 impl std::fmt::Debug for Handler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -82,16 +82,6 @@ impl Settings {
         self.policy.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// A number of the policy.
-    pub(crate) fn policy_number(&self, name: &str) -> i64 {
-        self.policy.get(name).and_then(Value::as_i64).unwrap_or(0)
-    }
-
-    /// A word of the policy.
-    pub(crate) fn policy_word(&self, name: &str) -> Option<&str> {
-        self.policy.get(name).and_then(Value::as_str)
-    }
-
     /// A port that a client set.
     pub(crate) fn stored_port(&self, name: &str) -> Option<u16> {
         self.cluster_changes

@@ -1,12 +1,15 @@
 //! Where a database stands, in the seven words of this API. No other word may ever appear: generated clients raise an exception.
 
-use pilothouse_model::{Lifecycle, Operation, OperationKind, OperationPhase, OperationResult};
+use pilothouse_control::DatabaseView;
+use pilothouse_model::{
+    Condition, ConditionKind, Lifecycle, Operation, OperationKind, OperationPhase, OperationResult,
+};
 
 /// The `status` of a bdb.
 ///
 /// A database that should serve and does not is `active-change-pending`: this API has no word for it, a loop is working on it, and
 /// clients that wait for `active` do the right thing. Exports and backups leave the word alone; their own fields tell of them.
-pub(crate) fn status(lifecycle: Lifecycle, operation: Option<&Operation>) -> &'static str {
+fn status(lifecycle: Lifecycle, operation: Option<&Operation>) -> &'static str {
     match lifecycle {
         Lifecycle::Creating => "pending",
         Lifecycle::CreationFailed => "creation-failed",
@@ -16,6 +19,17 @@ pub(crate) fn status(lifecycle: Lifecycle, operation: Option<&Operation>) -> &'s
         Lifecycle::Importing => "import-pending",
         Lifecycle::Recovery => "recovery",
         Lifecycle::Deleting => "delete-pending",
+    }
+}
+
+/// The `status` of a bdb as it stands. One whose traffic was stopped by hand serves nobody and is `active` all the same: it is as it was
+/// asked to be, and `traffic_manually_disabled` tells of it.
+pub(crate) fn status_of(view: &DatabaseView) -> &'static str {
+    let stopped =
+        |condition: &Condition| condition.kind == ConditionKind::Ready && condition.reason == "TrafficStopped";
+    match view.lifecycle {
+        Lifecycle::Unavailable if view.database.conditions.iter().any(stopped) => "active",
+        lifecycle => status(lifecycle, view.operation.as_deref()),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut Jso
     if let Some(policy) = body.get("aof_policy") {
         document.insert("aof_policy".to_owned(), policy.clone());
     }
-    if let Some(policy) = body.get("snapshot_policy") {
+    if let Some(policy) = sent_policy(body) {
         // Decision: a single rule instead of a list is one rule.
         let rules = if policy.is_object() {
             json!([policy])
@@ -71,12 +71,18 @@ fn shown_fsync(present: &Persistence, document: &JsonObject, body: &Body<'_>) ->
     }
 }
 
+/// The rules of a body. The generated SDK has no type for them: whatever it read, it sends `{}`, which says nothing.
+fn sent_policy<'a>(body: &Body<'a>) -> Option<&'a Value> {
+    body.get("snapshot_policy")
+        .filter(|policy| policy.as_object().is_none_or(|rule| !rule.is_empty()))
+}
+
 fn effective_rules(
     present: &Persistence,
     document: &JsonObject,
     body: &Body<'_>,
 ) -> Result<Vec<SnapshotRule>, Failure> {
-    let rules = match (body.get("snapshot_policy"), present) {
+    let rules = match (sent_policy(body), present) {
         (None, Persistence::Snapshot { rules }) => rules.clone(),
         _ => parse_rules(document.get("snapshot_policy").unwrap_or(&Value::Null))?,
     };

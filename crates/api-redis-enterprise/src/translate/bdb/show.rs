@@ -51,7 +51,7 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
         uid: with.uid,
         name: database.name.as_str(),
         kind: "redis",
-        status: state::status(view.lifecycle, view.operation.as_deref()),
+        status: state::status_of(view),
         action_uid: running.map(|operation| operation.id.to_string()),
         created_time: database.created_at.to_rfc3339_seconds(),
         last_changed_time: database.changed_at.to_rfc3339_seconds(),
