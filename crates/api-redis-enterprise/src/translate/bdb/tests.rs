@@ -590,6 +590,16 @@ fn a_put_changes_only_what_it_says() {
             rules: vec![SnapshotRule { seconds: 9, writes: 1 }]
         }
     );
+    let sent_back_untyped = updated(
+        json!({"data_persistence": "snapshot", "snapshot_policy": [{"secs": 9, "writes": 1}]}),
+        json!({"data_persistence": "snapshot", "snapshot_policy": {}}),
+    );
+    assert_eq!(
+        sent_back_untyped.unwrap().spec.persistence,
+        Persistence::Snapshot {
+            rules: vec![SnapshotRule { seconds: 9, writes: 1 }]
+        }
+    );
 }
 
 #[test]

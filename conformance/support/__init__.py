@@ -1,0 +1,1 @@
+"""What conformance tests share: a Pilothouse of their own, its API, its processes, waiting."""
