@@ -68,11 +68,8 @@ fn shown(app: &App, call: &Call, view: &DatabaseView) -> Vec<Shard> {
 pub(crate) fn find(app: &App, call: &Call, uid: u64) -> Result<(DatabaseView, ServerId), Failure> {
     let missing = || unknown(&uid.to_string());
     let server = ids::server(app.control(), uid).ok_or_else(missing)?;
-    let all = app.control().databases(&call.caller);
-    let view = all
-        .into_iter()
-        .find(|view| view.database.layout.server(server).is_some());
-    Ok((view.ok_or_else(missing)?, server))
+    let view = app.control().database_of_server(&call.caller, server);
+    Ok((view.map_err(|_| missing())?, server))
 }
 
 pub(crate) async fn fail_over(app: App, call: Call) -> Answer {

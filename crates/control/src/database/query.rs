@@ -47,6 +47,13 @@ impl Control {
             .ok_or(ControlError::not_found(Noun::Database))
     }
 
+    /// The database that a server belongs to, within the caller's reach.
+    pub fn database_of_server(&self, caller: &Caller, server: ServerId) -> Result<DatabaseView, ControlError> {
+        let database = self.store().view().database_of_server(server);
+        let database = database.and_then(|id| self.database(caller, id).ok());
+        database.ok_or(ControlError::not_found(Noun::Server))
+    }
+
     /// Runs one client command with full rights on the primary. Commands that tenants never get are refused by the driver.
     pub async fn execute(&self, caller: &Caller, id: DatabaseId, command: Vec<Vec<u8>>) -> Result<Reply, ControlError> {
         let shown = self.database(caller, id)?;
