@@ -7,6 +7,7 @@ mod act;
 mod adopt;
 mod erase;
 mod failover;
+mod files;
 mod observe;
 pub(crate) mod orphans;
 pub(crate) mod pass;
