@@ -8,7 +8,7 @@ use pilothouse_api::header::{ALLOW, HeaderName, HeaderValue};
 use pilothouse_api::{
     Dialect, ListenerControl, Match, Refusal, Request, Response, RouteTable, StatusCode, TlsIdentity, empty_response,
 };
-use pilothouse_control::{Control, ControlError, TenantScope};
+use pilothouse_control::{CertificatePair, Control, ControlError, TenantScope};
 use pilothouse_model::{ManagementRole, Secret, Subject, Timestamp, User, UserId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +88,15 @@ impl RedisEnterprise {
     /// The identity that its TLS listener shows: the certificate `api`, made now when there is none.
     pub async fn tls_identity(&self) -> Result<Arc<TlsIdentity>, ControlError> {
         crate::handlers::certificates::listener_identity(&self.0).await
+    }
+
+    /// The identity that its TLS listener shows where the configuration names a certificate. Once a client has set another one through
+    /// this API, that one counts.
+    ///
+    /// # Errors
+    /// Chain and key cannot be read or do not belong together.
+    pub async fn configured_tls_identity(&self, pair: CertificatePair) -> Result<Arc<TlsIdentity>, ControlError> {
+        crate::handlers::certificates::configured_identity(&self.0, pair).await
     }
 
     /// The port that a client moved the TLS listener to, if one did: it wins over the configuration.

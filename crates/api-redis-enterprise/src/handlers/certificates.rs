@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pilothouse_api::{GeneratedCertificate, JsonObject, TlsIdentity, certificate_facts, self_signed};
-use pilothouse_control::{Caller, CertificatePair, ControlError};
-use pilothouse_model::Secret;
-use serde_json::Value;
+use pilothouse_api::{GeneratedCertificate, JsonObject, TlsError, TlsIdentity, certificate_facts, self_signed};
+use pilothouse_control::{Caller, CertificatePair, ControlError, Field};
+use pilothouse_model::{Secret, Subject};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::own_caller;
 use crate::call::{Answer, Call, ok, ok_empty, typed};
+use crate::documents;
 use crate::error::Failure;
 use crate::wire::certificates::{CertificateUpdate, CertificateUpdates, RotateRequest};
 
@@ -105,6 +107,21 @@ pub(crate) async fn delete(app: App, call: Call) -> Answer {
     Ok(ok_empty())
 }
 
+/// The identity of the TLS listener where the configuration names a certificate. One that a client set through this API wins over it.
+pub(crate) async fn configured_identity(app: &App, pair: CertificatePair) -> Result<Arc<TlsIdentity>, ControlError> {
+    if origin(app) != Origin::Client {
+        let invalid = |error: TlsError| ControlError::invalid(Field::Certificate, error.to_string());
+        let key = pair.key.clone().ok_or(TlsError::Key).map_err(invalid)?;
+        TlsIdentity::check(&pair.certificate, &key).map_err(invalid)?;
+        let shown = app.control().certificate(API);
+        if shown.is_none_or(|shown| shown.certificate != pair.certificate || shown.key != pair.key) {
+            app.control().set_certificate(&own_caller(app), API, pair).await?;
+        }
+        set_origin(app, &own_caller(app), Origin::Configuration).await?;
+    }
+    listener_identity(app).await
+}
+
 /// The identity of the TLS listener, made when the installation has none yet.
 pub(crate) async fn listener_identity(app: &App) -> Result<Arc<TlsIdentity>, ControlError> {
     let pair = match app.control().certificate(API) {
@@ -133,8 +150,9 @@ pub(crate) async fn listener_identity(app: &App) -> Result<Arc<TlsIdentity>, Con
 /// Makes the certificates of a new cluster. That of the listener carries the cluster's name from now on; one that databases may show
 /// already stays.
 pub(crate) async fn make_all(app: &App, cluster_name: &str) -> Result<(), ControlError> {
+    let own_name = origin(app) == Origin::Generated;
     for name in REQUIRED {
-        if name == API || app.control().certificate(name).is_none() {
+        if (name == API && own_name) || app.control().certificate(name).is_none() {
             let made = make(app, cluster_name)?;
             store(app, &own_caller(app), name, made).await?;
         }
@@ -180,6 +198,9 @@ async fn apply_all(app: &App, caller: &Caller, updates: Vec<CertificateUpdate>) 
     for (name, pair) in checked {
         show(app, &name, &pair)?;
         app.control().set_certificate(caller, &name, pair).await?;
+        if name == API {
+            set_origin(app, caller, Origin::Client).await?;
+        }
     }
     Ok(())
 }
@@ -219,6 +240,35 @@ async fn store(app: &App, caller: &Caller, name: &str, made: GeneratedCertificat
     };
     show(app, name, &pair).map_err(|failure| ControlError::internal(failure.description))?;
     app.control().set_certificate(caller, name, pair).await
+}
+
+/// Where the certificate of the listener comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Origin {
+    #[default]
+    Generated,
+    Configuration,
+    Client,
+}
+
+/// Document that keeps the [`Origin`].
+const ORIGIN: &str = "listener-certificate";
+
+fn origin(app: &App) -> Origin {
+    let document = documents::read(app, Subject::Installation, ORIGIN);
+    let origin = document.and_then(|body| serde_json::from_value(body.get("origin")?.clone()).ok());
+    origin.unwrap_or_default()
+}
+
+async fn set_origin(app: &App, caller: &Caller, wanted: Origin) -> Result<(), ControlError> {
+    if origin(app) == wanted {
+        return Ok(());
+    }
+    let body = json!({ "origin": wanted }).as_object().cloned().unwrap_or_default();
+    documents::change(app, caller, Subject::Installation, ORIGIN, body, None)
+        .await
+        .map(|_| ())
 }
 
 /// Lets the listener show its new certificate in the next handshake. Databases are told by control.

@@ -1,10 +1,12 @@
 //! Certificates of the cluster.
 
 use pilothouse_api::{certificate_facts, self_signed};
-use pilothouse_model::Timestamp;
+use pilothouse_api_redis_enterprise::BootstrapPolicy;
+use pilothouse_control::CertificatePair;
+use pilothouse_model::{Secret, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::Cluster;
+use crate::harness::{ADMIN, Cluster};
 
 fn pair(name: &str, now: Timestamp) -> (String, String) {
     let made = self_signed(name, &[name.to_owned()], &[], now).unwrap();
@@ -123,4 +125,42 @@ async fn internal_certificates_are_rotated_and_required_ones_stay() {
     assert_eq!(cluster.delete("/v1/cluster/certificates/api").await.status, 403);
     assert_eq!(cluster.delete("/v1/cluster/certificates/ldap_client").await.status, 404);
     assert_eq!(cluster.delete("/v1/cluster/certificates/x").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_configured_certificate_outlives_the_bootstrap_and_gives_way_to_a_client_s() {
+    let cluster = Cluster::idle(BootstrapPolicy::Loopback).await;
+    let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+    let (certificate, key) = pair("configured.name", now);
+    let configured = || CertificatePair {
+        certificate: certificate.clone(),
+        key: Some(Secret::new(key.clone())),
+    };
+    cluster.enterprise.configured_tls_identity(configured()).await.unwrap();
+    cluster.bootstrap().await;
+    let shown = async || {
+        cluster
+            .as_user(ADMIN, "GET", "/v1/cluster/certificates", None)
+            .await
+            .ok()["api_cert"]
+            .clone()
+    };
+    assert_eq!(shown().await, certificate);
+
+    let (chosen, chosen_key) = pair("chosen.name", now);
+    let body = json!({"name": "api", "certificate": chosen, "key": chosen_key});
+    cluster
+        .as_user(ADMIN, "PUT", "/v1/cluster/update_cert", Some(&body))
+        .await
+        .ok();
+    cluster.enterprise.configured_tls_identity(configured()).await.unwrap();
+    assert_eq!(shown().await, chosen);
+
+    let (_, wrong_key) = pair("wrong.name", now);
+    let broken = CertificatePair {
+        certificate: certificate.clone(),
+        key: Some(Secret::new(wrong_key)),
+    };
+    let other = Cluster::idle(BootstrapPolicy::Loopback).await;
+    assert!(other.enterprise.configured_tls_identity(broken).await.is_err());
 }

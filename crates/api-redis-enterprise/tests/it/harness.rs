@@ -28,6 +28,7 @@ pub(crate) const CONFIGURED: (&str, &str) = ("root", "configured");
 /// A control plane with this dialect on two listeners.
 pub(crate) struct Cluster {
     pub(crate) control: Control,
+    pub(crate) enterprise: RedisEnterprise,
     https: Listener,
     pub(crate) http: Listener,
     world: Arc<World>,
@@ -105,9 +106,11 @@ impl Cluster {
         enterprise.attach(Arc::new(https.clone()), Arc::new(http.clone()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let stopped = stop.clone();
-        tasks.spawn(async move { enterprise.run(stopped).await });
+        let running = enterprise.clone();
+        tasks.spawn(async move { running.run(stopped).await });
         Self {
             control,
+            enterprise,
             https,
             http,
             world,
@@ -147,6 +150,7 @@ impl Cluster {
         self.control.stop(Duration::from_secs(5)).await;
         let Self {
             control,
+            enterprise,
             https,
             http,
             world,
@@ -154,7 +158,7 @@ impl Cluster {
             login,
             ..
         } = self;
-        drop((control, https, http));
+        drop((control, enterprise, https, http));
         let mut again = Self::start(world, directory, BootstrapPolicy::Loopback).await;
         again.login = login;
         again

@@ -1,6 +1,9 @@
 //! The dialect over HTTP, on a control plane whose servers are simulated. One file per resource, as in `handlers`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, like the tests themselves")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test, like the tests themselves"
+)]
 
 mod access;
 mod actions;

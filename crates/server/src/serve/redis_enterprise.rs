@@ -10,7 +10,7 @@ use pilothouse_api::{Dialect, Limits, Listener, ListenerControl, ListenerOptions
 use pilothouse_api_redis_enterprise::{
     AdminAccount, BootstrapPolicy, RedisEnterprise, RedisEnterpriseOptions, dialect,
 };
-use pilothouse_control::{Control, TenantScope};
+use pilothouse_control::{CertificatePair, Control, TenantScope};
 use pilothouse_model::{Secret, Tenant, TenantName};
 use pilothouse_store::Store;
 use tokio::task::JoinSet;
@@ -41,7 +41,7 @@ pub(super) async fn listen(
 ) -> anyhow::Result<Listening> {
     let enterprise = dialect(control.clone(), options(configuration, store, admin));
     let tls = match &configuration.tls.redis_enterprise {
-        Some(pair) => identity(pair)?,
+        Some(pair) => identity(&enterprise, pair).await?,
         None => enterprise.tls_identity().await?,
     };
     let listen = &configuration.listen;
@@ -160,9 +160,13 @@ fn tenants(names: Option<&[TenantName]>, store: &Store) -> TenantScope {
     )
 }
 
-fn identity(pair: &TlsPair) -> anyhow::Result<Arc<TlsIdentity>> {
+async fn identity(enterprise: &RedisEnterprise, pair: &TlsPair) -> anyhow::Result<Arc<TlsIdentity>> {
     let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-    let identity = TlsIdentity::new(&read(&pair.cert)?, &Secret::new(read(&pair.key)?));
+    let certificate = CertificatePair {
+        certificate: read(&pair.cert)?,
+        key: Some(Secret::new(read(&pair.key)?)),
+    };
+    let identity = enterprise.configured_tls_identity(certificate).await;
     let named = || {
         format!(
             "tls.redis_enterprise: {} and {}",
@@ -170,5 +174,5 @@ fn identity(pair: &TlsPair) -> anyhow::Result<Arc<TlsIdentity>> {
             pair.key.display()
         )
     };
-    Ok(Arc::new(identity.with_context(named)?))
+    identity.with_context(named)
 }
