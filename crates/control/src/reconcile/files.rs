@@ -8,7 +8,12 @@ use crate::Control;
 
 impl Control {
     /// Writes everything that a start of the server reads.
-    pub(super) async fn write_files(&self, record: &Record, server: &Server, settings: &ServerSettings) -> Result<(), StepError> {
+    pub(super) async fn write_files(
+        &self,
+        record: &Record,
+        server: &Server,
+        settings: &ServerSettings,
+    ) -> Result<(), StepError> {
         let engine = self.0.engines.get(record.spec.engine).ok_or(StepError::Outdated)?;
         let directory = ServerDirectory {
             root: self.0.runtime.directory(server.id),
