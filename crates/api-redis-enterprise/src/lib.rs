@@ -26,7 +26,9 @@ mod tokens;
 mod translate;
 mod wire;
 
-pub use app::{AdminAccount, BootstrapPolicy, DEFAULT_SOFTWARE_VERSION, RedisEnterprise, RedisEnterpriseOptions, dialect};
+pub use app::{
+    AdminAccount, BootstrapPolicy, DEFAULT_SOFTWARE_VERSION, RedisEnterprise, RedisEnterpriseOptions, dialect,
+};
 pub use auth::Permission;
 pub use ids::{BOOTSTRAP_USER_UID, ID_SCHEMES};
 pub use routes::{Handler, ROUTES};

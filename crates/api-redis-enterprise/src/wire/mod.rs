@@ -9,5 +9,5 @@ pub(crate) mod node;
 pub(crate) mod policy;
 pub(crate) mod role;
 pub(crate) mod shard;
-pub(crate) mod user;
 pub(crate) mod small;
+pub(crate) mod user;
