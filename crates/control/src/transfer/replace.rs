@@ -1,8 +1,12 @@
 //! The replacement: the primary follows the server of the import until it holds the new data, then is its own again.
 //!
 //! Order: commit that the primary is fed (from then on the reconcile loop leaves it alone) · follow · wait until the primary has
-//! everything, on disk too where the database is persisted · promote · commit. The history of the import's server tells the new data from
-//! the old at every moment: a server replaces its data and takes that history over in one step, and a promotion remembers it.
+//! everything, on disk too where the database is persisted, and its replicas after it · commit whose history counts from now on ·
+//! promote · commit that it is done. The history of the import's server tells the new data from the old at every moment: a server
+//! replaces its data and takes that history over in one step, and a promotion remembers it.
+//!
+//! While the import's server lives nothing is lost: a primary that dies is restarted or replaced as ever, and whoever is the primary then
+//! is fed in its place.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,9 +33,13 @@ const STALL_PATIENCE: Duration = Duration::from_secs(60);
 const PERSIST_TIMEOUT: Duration = Duration::from_hours(2);
 /// How long the letting go may take when control stops.
 const LET_GO_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often finishing is attempted, when the primary fails in the middle of it.
-const COMPLETE_ATTEMPTS: u32 = 3;
+/// Primaries that are fed, one after the other, when they fail meanwhile.
+const FEED_ATTEMPTS: usize = 3;
+const FEED_PAUSE: Duration = Duration::from_millis(100);
+/// How long replicas may get nowhere before they are not waited for.
+const REPLICAS_PATIENCE: Duration = Duration::from_secs(20);
 const FED_PERCENT: u8 = 70;
+const REPLACED_PERCENT: u8 = 90;
 
 /// What became of the data.
 pub(super) enum Outcome {
@@ -49,7 +57,8 @@ pub(super) async fn replace(control: &Control, job: &Job, feed: &mut Feed) -> Re
     let (record, primary) = standing_primary(control, job).await?;
     commit_feeding(control, job, primary.id, feed).await?;
     fault::point("import-feeding").await;
-    match drive(control, job, (&record, &primary), feed).await? {
+    drop((record, primary));
+    match drive(control, job, feed).await? {
         Outcome::Replaced { warning } => Ok(warning),
         Outcome::Untouched => Err(Halt::general("the primary lost the new data before they were safe")),
     }
@@ -57,19 +66,19 @@ pub(super) async fn replace(control: &Control, job: &Job, feed: &mut Feed) -> Re
 
 /// Goes on with a replacement that an earlier control plane began.
 pub(super) async fn resume(control: &Control, job: &Job, feed: &mut Feed) -> Result<Outcome, Halt> {
-    let (record, primary) = standing_primary(control, job).await?;
+    let (record, _) = standing_primary(control, job).await?;
     // Finds it running, if it is, and has it watched.
     let (process, _) = control.0.runtime.adopt(feed.server.id).await?;
     let feeds =
         matches!(process, ProcessState::Running { .. }) && learn(control, job, &record, feed, &mut None).await?;
-    match complete(control, job, &feed.history).await? {
-        Outcome::Untouched if feeds => drive(control, job, (&record, &primary), feed).await,
-        Outcome::Untouched => {
-            let_go(control, job).await;
-            Ok(Outcome::Untouched)
-        }
-        replaced => Ok(replaced),
+    if feeds {
+        return drive(control, job, feed).await;
     }
+    let outcome = complete_at_last(control, job, &feed.history).await?;
+    if matches!(outcome, Outcome::Untouched) {
+        let_go(control, job).await;
+    }
+    Ok(outcome)
 }
 
 /// Ends a replacement midway, with the old data or the new, and lets the primary go.
@@ -84,28 +93,36 @@ pub(super) async fn stop(control: &Control, job: &Job, feed: &mut Feed) {
     let_go(control, job).await;
 }
 
-/// Has the primary follow until it holds everything, and finishes.
-async fn drive(
-    control: &Control,
-    job: &Job,
-    (record, primary): (&Database, &Server),
-    feed: &mut Feed,
-) -> Result<Outcome, Halt> {
-    match follow(control, job, record, primary, feed).await {
-        Ok(()) => {
-            fault::point("import-in-sync").await;
-            complete(control, job, &feed.history).await
+/// Has the primary follow until it holds everything, and finishes. When the primary fails meanwhile, the next one is fed.
+async fn drive(control: &Control, job: &Job, feed: &mut Feed) -> Result<Outcome, Halt> {
+    let mut last = Halt::general("the primary lost the new data before they were safe");
+    for _ in 0..FEED_ATTEMPTS {
+        match drive_once(control, job, feed).await {
+            Ok(Outcome::Untouched) => {}
+            Err(halt @ Halt::Failed(_)) => last = halt,
+            other => return other,
         }
-        Err(Halt::Overtaken) => Err(Halt::Overtaken),
-        Err(halt) => {
-            stop(control, job, feed).await;
-            match complete(control, job, &feed.history).await {
-                Ok(Outcome::Replaced { warning }) => Ok(Outcome::Replaced { warning }),
-                Ok(Outcome::Untouched) | Err(Halt::Failed(_)) => Err(halt),
-                Err(other) => Err(other),
-            }
+        if !runs(control, feed.server.id) {
+            break;
         }
+        tracing::warn!(database = %job.database, why = ?last, "the primary of an import is fed anew");
+        tokio::time::sleep(FEED_PAUSE).await;
     }
+    stop(control, job, feed).await;
+    match complete_at_last(control, job, &feed.history).await {
+        Ok(Outcome::Replaced { warning }) => Ok(Outcome::Replaced { warning }),
+        Ok(Outcome::Untouched) | Err(Halt::Failed(_)) => Err(last),
+        Err(other) => Err(other),
+    }
+}
+
+async fn drive_once(control: &Control, job: &Job, feed: &mut Feed) -> Result<Outcome, Halt> {
+    let (record, primary, session, facts) = answering_primary(control, job).await?;
+    if !holds(&facts.replication, &feed.history) {
+        follow(control, job, (&record, &primary), session, feed).await?;
+    }
+    fault::point("import-in-sync").await;
+    complete(control, job, &feed.history).await
 }
 
 /// Records the history of the import's server when it has changed. Whether it answers.
@@ -131,39 +148,76 @@ async fn learn(
     Ok(true)
 }
 
-/// Finishes a replacement, if the primary of now holds the new data. A primary that fails meanwhile, or is replaced, is asked again.
+/// Finishes a replacement, if the primary of now holds the new data: has them written to disk and followed by the replicas, promotes
+/// the primary, records it.
 async fn complete(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
-    let mut attempt = 1;
-    loop {
-        match complete_once(control, job, history).await {
-            Err(Halt::Failed(failure)) if attempt < COMPLETE_ATTEMPTS => {
-                tracing::warn!(database = %job.database, why = %failure.sentence, "an import is finished at the next attempt");
-                attempt += 1;
-                tokio::time::sleep(POLL * 10).await;
-            }
-            other => return other,
-        }
-    }
-}
-
-/// Finishes a replacement, if the primary of now holds the new data: has them written to disk, promotes the primary, records it.
-async fn complete_once(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
-    let holds = |seen: &ReplicationFacts| seen.replication_id == history || seen.previous_replication_id == history;
     let (record, primary, mut session, facts) = answering_primary(control, job).await?;
-    if !holds(&facts.replication) {
+    let mut seen = facts.replication;
+    if !holds(&seen, history) {
         return Ok(Outcome::Untouched);
     }
+    let process = control.0.runtime.state(primary.id);
     let warning = persist(control, job, &record, session.as_mut()).await?;
-    session.promote(Instant::now() + ANSWER_TIMEOUT).await?;
-    fault::point("import-promoted").await;
-    let seen = session.replication(Instant::now() + ANSWER_TIMEOUT).await?;
-    if !holds(&seen) {
-        return Ok(Outcome::Untouched);
+    let mut synced = replicas_with(control, job, (primary.id, process), &seen.replication_id).await?;
+    if seen.role == ServerRole::Replica {
+        commit_lineage(control, job, primary.id, (&seen.replication_id, &synced), false).await?;
+        fault::point("import-lineage").await;
+        session.promote(Instant::now() + ANSWER_TIMEOUT).await?;
+        fault::point("import-promoted").await;
+        seen = session.replication(Instant::now() + ANSWER_TIMEOUT).await?;
+        if !holds(&seen, history) {
+            return Ok(Outcome::Untouched);
+        }
+        synced = replicas_with(control, job, (primary.id, process), &seen.replication_id).await?;
     }
-    commit_replaced(control, job, primary.id, seen.replication_id).await?;
+    commit_lineage(control, job, primary.id, (&seen.replication_id, &synced), true).await?;
     control.0.memories.of(primary.id).lock().facts_at = None;
     control.wake(job.database);
     Ok(Outcome::Replaced { warning })
+}
+
+/// As [`complete`], where nobody feeds the primary any more: one that fails meanwhile, or is replaced, is asked again.
+async fn complete_at_last(control: &Control, job: &Job, history: &str) -> Result<Outcome, Halt> {
+    let mut attempt = 1;
+    loop {
+        match complete(control, job, history).await {
+            Err(Halt::Failed(_)) if attempt < FEED_ATTEMPTS => attempt += 1,
+            other => return other,
+        }
+        tokio::time::sleep(FEED_PAUSE).await;
+    }
+}
+
+/// Whether a server holds the data of that history, promoted since or not.
+fn holds(seen: &ReplicationFacts, history: &str) -> bool {
+    seen.replication_id == history || seen.previous_replication_id == history
+}
+
+/// The replicas that are in sync with the primary on that history. Waits for all of them, while they get anywhere.
+async fn replicas_with(
+    control: &Control,
+    job: &Job,
+    primary: (ServerId, ProcessState),
+    history: &str,
+) -> Result<Vec<ServerId>, Halt> {
+    let mut moved_at = Instant::now();
+    loop {
+        let record = check_standing(control, job, primary)?;
+        let replicas = record.layout.shards.iter().flat_map(|shard| shard.replicas());
+        let wanted: Vec<&Server> = replicas.filter(|server| !server.leaving).collect();
+        let mut synced = Vec::new();
+        for server in &wanted {
+            match ask(control, &record, server, &mut None).await {
+                Ok(seen) if seen.syncing => moved_at = Instant::now(),
+                Ok(seen) if seen.link_up == Some(true) && seen.replication_id == history => synced.push(server.id),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if synced.len() == wanted.len() || moved_at.elapsed() >= REPLICAS_PATIENCE {
+            return Ok(synced);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Has the primary follow nobody, with the data that it has. Best effort: the reconcile loop does the same once it is not fed any more.
@@ -254,21 +308,27 @@ async fn commit_feeding(control: &Control, job: &Job, primary: ServerId, feed: &
     .await
 }
 
-/// The primary's history from here on is the one that `replication_id` names; replicas count again once they are in sync with it.
-async fn commit_replaced(control: &Control, job: &Job, primary: ServerId, replication_id: String) -> Result<(), Halt> {
+/// The primary's history is the one that `history` names, and the replicas in `synced` have it as well.
+async fn commit_lineage(
+    control: &Control,
+    job: &Job,
+    primary: ServerId,
+    (history, synced): (&str, &[ServerId]),
+    done: bool,
+) -> Result<(), Halt> {
     job.amend(control, move |_, database| {
         let shard = database.layout.shards.first_mut();
         let shard = shard.filter(|shard| shard.lineage.primary == Some(primary) && shard.lineage.intent.is_none());
-        let lineage = &mut shard
-            .ok_or_else(|| Halt::general("the primary changed while its data were replaced"))?
-            .lineage;
+        let shard = shard.ok_or_else(|| Halt::general("the primary changed while its data were replaced"))?;
         // A promotion like any other: what was found out about replicas before does not count any more.
-        lineage.epoch += 1;
-        lineage.replication_id = replication_id;
-        lineage.synced.clear();
-        let transfer = job::transfer_of(database, TransferKind::Import)?;
-        transfer.replacement = Some(Replacement::Replaced);
-        transfer.status.progress = 90;
+        shard.lineage.epoch += 1;
+        history.clone_into(&mut shard.lineage.replication_id);
+        shard.lineage.synced = synced.to_vec();
+        if done {
+            let transfer = job::transfer_of(database, TransferKind::Import)?;
+            transfer.replacement = Some(Replacement::Replaced);
+            transfer.status.progress = REPLACED_PERCENT;
+        }
         Ok(())
     })
     .await
@@ -278,14 +338,11 @@ async fn commit_replaced(control: &Control, job: &Job, primary: ServerId, replic
 async fn follow(
     control: &Control,
     job: &Job,
-    record: &Database,
-    primary: &Server,
+    (record, primary): (&Database, &Server),
+    mut session: Box<dyn Session>,
     feed: &mut Feed,
 ) -> Result<(), Halt> {
     let process = control.0.runtime.state(primary.id);
-    let mut session = control
-        .connect(record, primary, Instant::now() + ANSWER_TIMEOUT)
-        .await?;
     let source = feed::address(control, record, &feed.server);
     session.attach(&source, Instant::now() + ANSWER_TIMEOUT).await?;
     fault::point("import-attached").await;
@@ -294,7 +351,10 @@ async fn follow(
     let mut feeding = None;
     let mut moved_at = Instant::now();
     loop {
-        check_standing(control, job, (primary.id, process), feed)?;
+        check_standing(control, job, (primary.id, process))?;
+        if !runs(control, feed.server.id) {
+            return Err(Halt::general("the server with the new data ended"));
+        }
         learn(control, job, record, feed, &mut feeding).await?;
         match ask(control, record, primary, &mut session).await {
             Ok(seen) if seen.role == ServerRole::Primary && seen.previous_replication_id == feed.history => {
@@ -318,22 +378,18 @@ async fn follow(
     }
 }
 
-/// Both servers run, and the primary is still the primary and the same process.
+/// The primary is still the primary and the same process.
 fn check_standing(
     control: &Control,
     job: &Job,
     (primary, process): (ServerId, ProcessState),
-    feed: &Feed,
-) -> Result<(), Halt> {
+) -> Result<Arc<Database>, Halt> {
     let record = job.record(control)?;
     let named = record.layout.shards.first().and_then(|shard| shard.lineage.primary);
     if named != Some(primary) || control.0.runtime.state(primary) != process {
         return Err(Halt::general("the primary failed while its data were replaced"));
     }
-    if !runs(control, feed.server.id) {
-        return Err(Halt::general("the server with the new data ended"));
-    }
-    Ok(())
+    Ok(record)
 }
 
 async fn ask(
