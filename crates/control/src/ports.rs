@@ -1,11 +1,16 @@
 //! Ports promised to operations that are not committed yet, so that two of them never pick the same.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Promised ports. A promise ends when its guard is dropped: by then the commit holds the port, or nobody does.
 #[derive(Default)]
-pub(crate) struct Reservations(Mutex<BTreeSet<u16>>);
+pub(crate) struct Reservations {
+    promised: Mutex<BTreeSet<u16>>,
+    /// The endpoint port that was given last; 0 before the first.
+    last: AtomicU16,
+}
 
 /// A promise of ports.
 pub(crate) struct Promise<'a> {
@@ -16,7 +21,7 @@ pub(crate) struct Promise<'a> {
 impl Reservations {
     /// Promises the first port that `wanted` yields and that nobody else was promised.
     pub(crate) fn promise_first(&self, wanted: impl IntoIterator<Item = u16>) -> Option<(u16, Promise<'_>)> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         let port = wanted.into_iter().find(|port| !book.contains(port))?;
         book.insert(port);
         Some((
@@ -30,13 +35,28 @@ impl Reservations {
 
     /// Promises these ports, or none when one of them is promised already.
     pub(crate) fn promise_all(&self, ports: &[u16]) -> Option<Promise<'_>> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
         if ports.iter().any(|port| *port != 0 && book.contains(port)) {
             return None;
         }
         let ports: Vec<u16> = ports.iter().copied().filter(|port| *port != 0).collect();
         book.extend(&ports);
         Some(Promise { book: self, ports })
+    }
+
+    /// The port after the one given last, within `first..=last`.
+    pub(crate) fn after_last(&self, first: u16, last: u16) -> u16 {
+        let given = self.last.load(Ordering::Relaxed);
+        if (first..last).contains(&given) {
+            given + 1
+        } else {
+            first
+        }
+    }
+
+    /// The port was given.
+    pub(crate) fn gave(&self, port: u16) {
+        self.last.store(port, Ordering::Relaxed);
     }
 
     /// Every port that is promised now.
@@ -52,7 +72,7 @@ impl Reservations {
 
 impl Drop for Promise<'_> {
     fn drop(&mut self) {
-        let mut book = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book.promised.lock().unwrap_or_else(PoisonError::into_inner);
         for port in &self.ports {
             book.remove(port);
         }

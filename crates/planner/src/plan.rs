@@ -528,12 +528,6 @@ impl Decision<'_> {
             .filter_map(|server| state(self.input, server.id).starts.not_before)
             .map(|not_before| not_before.since(self.input.now).max(busy))
             .min()
-            .unwrap_or_else(|| {
-                if self.input.database.was_active {
-                    busy * 10
-                } else {
-                    busy
-                }
-            })
+            .unwrap_or_else(|| if self.input.database.was_active { busy * 2 } else { busy })
     }
 }

@@ -140,20 +140,25 @@ impl Control {
                 Err(error) => Err(gateway_away(&error)),
             };
         }
-        let mut after = *self.0.settings.port_range.start();
+        let (first, last) = (*self.0.settings.port_range.start(), *self.0.settings.port_range.end());
+        // Goes on after the last one given, so that the port of a deleted database is not given to another at once.
+        let from = self.0.reservations.after_last(first, last);
+        let mut refused = Vec::new();
         for _ in 0..ENDPOINT_ATTEMPTS {
-            let free =
-                (after..=*self.0.settings.port_range.end()).filter(|port| view.database_on_port(*port).is_none());
+            let free = (from..=last)
+                .chain(first..from)
+                .filter(|port| view.database_on_port(*port).is_none() && !refused.contains(port));
             let Some((port, promise)) = self.0.reservations.promise_first(free) else {
                 break;
             };
             match self.0.gateway.reserve(database.id, Endpoint { address, port }).await {
                 Ok(()) => {
                     database.spec.network.port = port;
+                    self.0.reservations.gave(port);
                     return Ok(promise);
                 }
                 // Somebody else on this machine has it: try the next one.
-                Err(GatewayError::Bind { .. }) => after = port.saturating_add(1),
+                Err(GatewayError::Bind { .. }) => refused.push(port),
                 Err(error) => return Err(gateway_away(&error)),
             }
         }

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-
 use crate::program::Program;
 use crate::summary;
 
@@ -15,12 +14,19 @@ const THROUGHPUT_FOR: Duration = Duration::from_secs(5);
 pub(crate) fn run() -> anyhow::Result<()> {
     let program = Program::start()?;
     let mut api = program.api()?;
-    let count = std::env::var("PILOTHOUSE_BENCH_DATABASES").ok().and_then(|text| text.parse().ok()).unwrap_or(DATABASES);
+    let count = std::env::var("PILOTHOUSE_BENCH_DATABASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(DATABASES);
     let begun = Instant::now();
     for number in 0..count {
         program.create(&mut api, &format!("db-{number}"), false)?;
     }
-    summary::number("databases made one after the other", count as f64 / begun.elapsed().as_secs_f64(), "/s");
+    summary::number(
+        "databases made one after the other",
+        count as f64 / begun.elapsed().as_secs_f64(),
+        "/s",
+    );
     let mut one = Vec::new();
     for number in 0..SAMPLES {
         let path = format!("/v1/bdbs/{}", 1 + number % count);
@@ -59,7 +65,9 @@ fn throughput(program: &Program, count: usize) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("no thread of the bench panics"))
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("no thread of the bench panics"))
     })?;
     let rate = answered.load(Ordering::Relaxed) as f64 / THROUGHPUT_FOR.as_secs_f64();
     summary::number("reads over TLS, 64 kept connections, client included", rate, "/s");

@@ -23,7 +23,16 @@ pub(crate) fn start(directory: &Path) -> anyhow::Result<(Bare, Duration)> {
     let port = free_port()?;
     let begun = Instant::now();
     let child = Command::new(binary()?)
-        .args(["--port", &port.to_string(), "--save", "", "--daemonize", "no", "--bind", "127.0.0.1"])
+        .args([
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+            "--daemonize",
+            "no",
+            "--bind",
+            "127.0.0.1",
+        ])
         .current_dir(directory)
         .stdout(Stdio::null())
         .spawn()?;

@@ -32,7 +32,10 @@ impl Api {
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost")?)?;
-        Ok(Self { stream: BufReader::new(StreamOwned::new(connection, tcp)), authorization: authorization.to_owned() })
+        Ok(Self {
+            stream: BufReader::new(StreamOwned::new(connection, tcp)),
+            authorization: authorization.to_owned(),
+        })
     }
 
     /// Sends a request; returns status and body.
@@ -150,6 +153,8 @@ impl ServerCertVerifier for Anybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -11,7 +11,10 @@ use crate::summary;
 const REPLY_WITHIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let runs = std::env::var("PILOTHOUSE_BENCH_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let runs = std::env::var("PILOTHOUSE_BENCH_RUNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100);
     let program = Program::start()?;
     let mut api = program.api()?;
     let (uid, port) = program.create(&mut api, "failing", true)?;
@@ -30,7 +33,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn lose_primary(program: &Program, port: u16, signal: &str) -> anyhow::Result<Duration> {
-    let primary = ready(program)?;
+    let primary = ready(program, port)?;
     let mut database = Database::connect(port, REPLY_WITHIN)?;
     let writing_until = Instant::now() + Duration::from_millis(50);
     let mut number = 0_u64;
@@ -52,14 +55,30 @@ fn lose_primary(program: &Program, port: u16, signal: &str) -> anyhow::Result<Du
 }
 
 /// Waits until a failover would work; returns the primary's process id.
-fn ready(program: &Program) -> anyhow::Result<u32> {
+fn ready(program: &Program, port: u16) -> anyhow::Result<u32> {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(30) {
+        let waited = Database::connect(port, REPLY_WITHIN).and_then(|mut database| {
+            database.ask("SET before 1")?;
+            database.ask("WAIT 1 100")
+        });
+        if !waited.is_ok_and(|line| line == ":1") {
+            continue;
+        }
         let shown = program.show("failing")?;
         let servers = shown["servers"].as_array().cloned().unwrap_or_default();
-        let in_sync = shown["conditions"].as_array().into_iter().flatten().all(|condition| condition["kind"] != "degraded");
-        let replica = servers.iter().any(|server| server["role"] == "replica" && server["state"] == "ok");
-        let primary = servers.iter().find(|server| server["role"] == "primary").and_then(|server| server["pid"].as_u64());
+        let in_sync = shown["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|condition| condition["kind"] != "degraded");
+        let replica = servers
+            .iter()
+            .any(|server| server["role"] == "replica" && server["state"] == "ok");
+        let primary = servers
+            .iter()
+            .find(|server| server["role"] == "primary")
+            .and_then(|server| server["pid"].as_u64());
         if let (true, true, Some(pid)) = (in_sync, replica, primary) {
             return Ok(u32::try_from(pid)?);
         }

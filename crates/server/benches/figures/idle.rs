@@ -27,25 +27,42 @@ pub(crate) fn run() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the time that passes is what is measured")]
     std::thread::sleep(WATCHED_FOR);
     let share = (used() - before) as f64 / TICKS_PER_SECOND / begun.elapsed().as_secs_f64();
-    summary::number("processor use of control plane and gateway, idle", share * 100.0, "% of one core");
+    summary::number(
+        "processor use of control plane and gateway, idle",
+        share * 100.0,
+        "% of one core",
+    );
     let grown = resident(program.pid()).saturating_sub(empty) as f64 / 1024.0 / DATABASES as f64;
-    summary::number("resident memory of the control plane per running database", grown, "KiB");
+    summary::number(
+        "resident memory of the control plane per running database",
+        grown,
+        "KiB",
+    );
     Ok(())
 }
 
 fn is_gateway(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains("\0gateway\0"))
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains("\0gateway\0"))
 }
 
 /// User and system time of a process, in clock ticks.
 fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum()
+    [11, 12]
+        .iter()
+        .filter_map(|at| fields.get(*at)?.parse::<u64>().ok())
+        .sum()
 }
 
 /// Resident memory, bytes.
 fn resident(pid: u32) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+    statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 4096
 }

@@ -25,9 +25,16 @@ const SECTIONS: [Section; 5] = [
     ("idle", idle::run),
 ];
 
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a bench reports to whoever runs it")]
+#[expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a bench reports to whoever runs it"
+)]
 fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     for (name, run) in SECTIONS {
         if !wanted.is_empty() && !wanted.iter().any(|word| word == name) {
             continue;

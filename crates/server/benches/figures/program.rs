@@ -33,7 +33,9 @@ impl Program {
             "cluster": {"name": "bench.local"},
             "credentials": {"username": "admin@bench", "password": "bench-password"},
         });
-        program.api()?.call("POST", "/v1/bootstrap/create_cluster", Some(&cluster))?;
+        program
+            .api()?
+            .call("POST", "/v1/bootstrap/create_cluster", Some(&cluster))?;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(15) {
             if program.api()?.call("GET", "/v1/cluster", None)?.0 == 200 {
@@ -137,5 +139,6 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 /// The account that servers run under must get through.
 fn make_traversable(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).context("cannot open the directory for traversal")
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .context("cannot open the directory for traversal")
 }

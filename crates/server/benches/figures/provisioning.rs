@@ -56,8 +56,14 @@ fn at_once(program: &Program) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        created.into_iter().try_for_each(|thread| thread.join().expect("no thread of the bench panics"))
+        created
+            .into_iter()
+            .try_for_each(|thread| thread.join().expect("no thread of the bench panics"))
     })?;
-    summary::number("100 single databases at once: all answer after", begun.elapsed().as_secs_f64(), "s");
+    summary::number(
+        "100 single databases at once: all answer after",
+        begun.elapsed().as_secs_f64(),
+        "s",
+    );
     Ok(())
 }
