@@ -61,7 +61,7 @@ impl Reservations {
 
     /// Every port that is promised now.
     pub(crate) fn promised(&self) -> Vec<u16> {
-        self.0
+        self.promised
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
