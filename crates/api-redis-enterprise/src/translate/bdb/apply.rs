@@ -67,7 +67,7 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
             traffic_stopped: false,
             encrypt_replication: policy_flag("data_internode_encryption"),
         },
-        tuning: BTreeMap::new(),
+        tuning: tuning::of_new_databases(),
         replica_of: None,
         backup: None,
     };

@@ -6,7 +6,8 @@ use pilothouse_control::DatabaseView;
 use pilothouse_model::{
     AclRuleId, Database, DatabaseId, Dialect, EngineKind, EngineVersion, EvictionPolicy, FsyncPolicy, HostId, Layout,
     Lifecycle, Lineage, Location, Management, Observation, Persistence, ReplicaSync, RoleBinding, Server, ServerId,
-    ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, TenantId, TlsMode,
+    ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, TenantId, TlsMode, Transfer, TransferKind, TransferPhase,
+    TransferStatus,
 };
 use serde_json::json;
 
@@ -467,12 +468,14 @@ fn fields_with_an_effect_reach_the_spec_and_read_back() {
     });
     check(json!({"max_connections": 7}), &|spec| spec.network.max_connections == 7);
     check(json!({"maxclients": 500}), &|spec| spec.tuning["maxclients"] == "500");
-    check(json!({"maxclients": 10000}), &|spec| spec.tuning.is_empty());
+    check(json!({"maxclients": 10000}), &|spec| {
+        !spec.tuning.contains_key("maxclients")
+    });
     check(json!({"max_aof_file_size": 10_000_000}), &|spec| {
         spec.tuning["auto-aof-rewrite-min-size"] == "10000000"
     });
     check(json!({"max_aof_file_size": 322_122_547_200_u64}), &|spec| {
-        spec.tuning.is_empty()
+        !spec.tuning.contains_key("auto-aof-rewrite-min-size")
     });
     check(json!({"repl_backlog_size": "2mb"}), &|spec| {
         spec.tuning["repl-backlog-size"] == "2mb"
@@ -696,4 +699,43 @@ fn locations_are_read_in_all_their_forms() {
             "{bad}"
         );
     }
+}
+
+#[test]
+fn an_acknowledged_transfer_is_not_shown_but_when_it_last_succeeded_is() {
+    let draft = created(json!({})).unwrap();
+    let at = Timestamp::from_millis(1_760_400_000_000);
+    let transfer = |acknowledged| Transfer {
+        kind: TransferKind::Backup,
+        locations: Vec::new(),
+        skip_size_check: false,
+        status: TransferStatus {
+            phase: TransferPhase::Succeeded,
+            progress: 100,
+            failure: None,
+            started_at: at,
+            ended_at: Some(at),
+            acknowledged,
+        },
+        last_success_at: Some(at),
+        replacement: None,
+    };
+    let with = |acknowledged| {
+        let mut database = database(&draft);
+        database.transfers = vec![transfer(acknowledged)];
+        shown(database, &draft.document, false)
+    };
+    let (before, after) = (with(false), with(true));
+    assert_eq!(
+        (&before["backup_status"], &before["backup_progress"]),
+        (&json!("succeeded"), &json!(100.0))
+    );
+    assert_eq!(
+        (&after["backup_status"], &after["backup_progress"]),
+        (&json!(""), &json!(0.0))
+    );
+    assert_eq!(
+        (&before["last_backup_time"], &after["last_backup_time"]),
+        (&json!("2025-10-14T00:00:00Z"), &json!("2025-10-14T00:00:00Z"))
+    );
 }

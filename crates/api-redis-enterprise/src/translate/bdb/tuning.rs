@@ -1,5 +1,7 @@
 //! Fields that are directives of the engine under another name.
 
+use std::collections::BTreeMap;
+
 use pilothouse_api::JsonObject;
 use pilothouse_model::DatabaseSpec;
 use serde_json::Value;
@@ -73,6 +75,11 @@ const MAX_LOG_BYTES: u64 = 322_122_547_200;
 const BACKLOG: &str = "repl-backlog-size";
 const BUFFER: &str = "client-output-buffer-limit";
 const AUTO: &str = "auto";
+
+/// Directives that every database of this API has. Engines open no channel to a rule that says nothing of channels; the product opens all.
+pub(super) fn of_new_databases() -> BTreeMap<String, String> {
+    BTreeMap::from([("acl-pubsub-default".to_owned(), "allchannels".to_owned())])
+}
 
 /// Brings the spec in line with a body.
 pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut JsonObject) -> Result<(), Failure> {
