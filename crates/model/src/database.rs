@@ -121,6 +121,9 @@ pub struct TransferStatus {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Somebody has taken note of how it ended, and asked that it is not shown any more.
+    #[serde(default)]
+    pub acknowledged: bool,
 }
 
 /// A dataset that travels out of or into a database.

@@ -203,7 +203,10 @@ impl Control {
                     operation: database.operation,
                 });
             }
-            database.transfers.retain(|transfer| transfer.kind != kind);
+            // Only how it ended is forgotten: when a transfer last succeeded decides when the next scheduled one is due.
+            for transfer in database.transfers.iter_mut().filter(|transfer| transfer.kind == kind) {
+                transfer.status.acknowledged = true;
+            }
             transaction.put(database);
             Ok(())
         })
@@ -241,6 +244,7 @@ impl Control {
                         failure: None,
                         started_at: now,
                         ended_at: None,
+                        acknowledged: false,
                     },
                     last_success_at,
                     replacement: None,

@@ -207,10 +207,11 @@ struct Travel {
 impl Travel {
     fn of(database: &Database, kind: TransferKind) -> Self {
         let transfer = database.transfer(kind);
+        let outcome = transfer.filter(|transfer| !transfer.status.acknowledged);
         Self {
-            phase: transfer.map(|transfer| transfer.status.phase),
-            progress: transfer.map_or(0.0, |transfer| f64::from(transfer.status.progress)),
-            failure: transfer.map(failure_reason).unwrap_or_default(),
+            phase: outcome.map(|transfer| transfer.status.phase),
+            progress: outcome.map_or(0.0, |transfer| f64::from(transfer.status.progress)),
+            failure: outcome.map(failure_reason).unwrap_or_default(),
             last: transfer
                 .and_then(|transfer| transfer.last_success_at)
                 .map(|at| at.to_rfc3339_seconds()),
@@ -295,6 +296,7 @@ mod tests {
                 failure,
                 started_at: at,
                 ended_at: Some(at),
+                acknowledged: false,
             };
             let transfer = Transfer {
                 kind,
