@@ -1,8 +1,10 @@
 //! Alerts of databases: what they are judged by.
 
+use std::sync::{Arc, LazyLock};
+
 use pilothouse_api::{JsonObject, certificate_facts};
 use pilothouse_control::{DatabaseView, Interval, Metric, Sample, StatSubject, Statistics};
-use pilothouse_model::{Dialect, ReplicaSync, Severity, Subject, Timestamp, TlsMode, TransferKind};
+use pilothouse_model::{DatabaseId, Dialect, ReplicaSync, Severity, Subject, Timestamp, TlsMode, TransferKind};
 use serde_json::{Value, json};
 
 use super::alerts::{enabled, threshold};
@@ -41,19 +43,29 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// The settings of a database's alerts: defaults, and over them what was stored.
-pub(crate) fn settings(stored: Option<&Value>) -> Value {
-    let defaults = DEFAULTS
-        .iter()
-        .map(|(name, threshold)| ((*name).to_owned(), json!({"enabled": false, "threshold": threshold})));
-    let mut settings: JsonObject = defaults.collect();
-    if let Some(Value::Object(stored)) = stored {
-        settings.extend(stored.iter().map(|(name, alert)| (name.clone(), alert.clone())));
+pub(crate) fn settings(stored: Option<&Value>) -> Arc<Value> {
+    // Nearly every database has these, and all of them are judged every few seconds.
+    static UNCHANGED: LazyLock<Arc<Value>> = LazyLock::new(|| Arc::new(Value::Object(defaults())));
+    match stored {
+        Some(Value::Object(stored)) => {
+            let mut settings = defaults();
+            settings.extend(stored.iter().map(|(name, alert)| (name.clone(), alert.clone())));
+            Arc::new(Value::Object(settings))
+        }
+        _ => Arc::clone(&UNCHANGED),
     }
-    Value::Object(settings)
+}
+
+fn defaults() -> JsonObject {
+    let setting = |threshold: &str| json!({"enabled": false, "threshold": threshold});
+    DEFAULTS
+        .iter()
+        .map(|(name, threshold)| ((*name).to_owned(), setting(threshold)))
+        .collect()
 }
 
 /// The settings of the alerts of a database.
-pub(crate) fn settings_of(app: &App, id: pilothouse_model::DatabaseId) -> Value {
+pub(crate) fn settings_of(app: &App, id: DatabaseId) -> Arc<Value> {
     let document = app
         .control()
         .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT);
