@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::auth::{Permission, Principal};
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
+use crate::handlers::nodes;
 use crate::ids;
 use crate::translate::bdb::{self, Core, Draft, Shown, Surroundings};
 use crate::wire::bdb::{Bdb, DOCUMENT, DOCUMENT_VERSION};
@@ -85,6 +86,7 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
         documents: vec![document_write(&draft.document)],
     };
     check_backup_directory(&command.spec).await?;
+    nodes::check_room(app, None, &command.spec)?;
     let accepted = app
         .control()
         .create_database(&call.caller, command, options(call))
@@ -113,6 +115,10 @@ pub(crate) async fn update_from(
     let draft: Draft = with_surroundings(app, |around| bdb::update(body, database, uid, &document, around))?;
     if draft.spec.backup != database.spec.backup {
         check_backup_directory(&draft.spec).await?;
+    }
+    let grows = draft.spec.memory_bytes > database.spec.memory_bytes || draft.spec.replicas > database.spec.replicas;
+    if grows {
+        nodes::check_room(app, Some(database.id), &draft.spec)?;
     }
     let command = UpdateDatabase {
         name: draft.name,
