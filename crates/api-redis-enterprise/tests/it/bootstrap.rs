@@ -1,6 +1,11 @@
 //! `/v1/bootstrap`: before there is a cluster, and how there comes to be one.
 
+use std::time::Duration;
+
 use pilothouse_api_redis_enterprise::BootstrapPolicy;
+use pilothouse_control::{Caller, DocumentWrite, TenantScope};
+use pilothouse_model::{Dialect, Secret, Subject};
+use pilothouse_test_support::wait_until;
 use serde_json::json;
 
 use crate::harness::{ADMIN, CONFIGURED, Cluster};
@@ -97,7 +102,7 @@ async fn where_both_names_are_equal_the_password_of_the_bootstrap_counts() {
         .await
         .ok();
     let login = |password| cluster.as_user((CONFIGURED.0, password), "GET", "/v1/cluster", None);
-    pilothouse_test_support::wait_until(std::time::Duration::from_secs(15), "the cluster", async || {
+    wait_until(Duration::from_secs(15), "the cluster", async || {
         login("pw").await.status == 200
     })
     .await;
@@ -169,4 +174,90 @@ async fn a_cluster_outlives_a_restart() {
         cluster.as_user(ADMIN, "GET", "/v1/users/1", None).await.ok()["email"],
         ADMIN.0
     );
+}
+
+/// Puts the record of the bootstrap where a crash in the middle would have left it.
+async fn interrupt(cluster: &Cluster, password: &str) {
+    let caller = Caller {
+        dialect: Dialect::RedisEnterprise,
+        actor: "test".to_owned(),
+        scope: TenantScope::All,
+        tenant: cluster.control.default_tenant(),
+    };
+    let record = json!({
+        "state": "creating_cluster", "cluster_name": "my.cluster", "started_at": 1_760_400_066_000_i64, "username": ADMIN.0,
+        "password": cluster.control.seal(&Secret::new(password)), "policy": {"slave_ha": false},
+    });
+    let write = DocumentWrite {
+        kind: "bootstrap",
+        version: 1,
+        body: record,
+    };
+    cluster
+        .control
+        .put_document(&caller, Subject::Installation, write, None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_bootstrap_is_finished_at_the_next_start() {
+    let cluster = Cluster::idle(BootstrapPolicy::Loopback).await;
+    interrupt(&cluster, "pw").await;
+    let status = cluster.anonymous("GET", "/v1/bootstrap").await.ok();
+    assert_eq!(status["bootstrap_status"]["state"], "creating_cluster");
+    assert_eq!(
+        cluster
+            .post("/v1/bootstrap/create_cluster", &create("a"))
+            .await
+            .refused(409),
+        "conflict"
+    );
+    let cluster = cluster.restarted().await;
+    wait_until(Duration::from_secs(15), "the cluster", async || {
+        cluster.as_user(ADMIN, "GET", "/v1/cluster", None).await.status == 200
+    })
+    .await;
+    let policy = cluster.as_user(ADMIN, "GET", "/v1/cluster/policy", None).await.ok();
+    assert_eq!(policy["slave_ha"], false);
+}
+
+#[tokio::test]
+async fn a_bootstrap_that_was_almost_done_is_repeated_without_making_things_twice() {
+    let cluster = Cluster::ready().await;
+    let certificates = cluster.get("/v1/cluster/certificates").await.ok();
+    interrupt(&cluster, "another").await;
+    let cluster = cluster.restarted().await;
+    let admin = (ADMIN.0, "another");
+    wait_until(Duration::from_secs(15), "the cluster", async || {
+        cluster.as_user(admin, "GET", "/v1/cluster", None).await.status == 200
+    })
+    .await;
+    assert_eq!(
+        cluster.as_user(ADMIN, "GET", "/v1/cluster", None).await.status,
+        401,
+        "the newest wish counts"
+    );
+    let count = async |path| {
+        cluster
+            .as_user(admin, "GET", path, None)
+            .await
+            .ok()
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        (
+            count("/v1/users").await,
+            count("/v1/roles").await,
+            count("/v1/redis_acls").await
+        ),
+        (1, 6, 3)
+    );
+    let after = cluster
+        .as_user(admin, "GET", "/v1/cluster/certificates", None)
+        .await
+        .ok();
+    assert_eq!(certificates["proxy_cert"], after["proxy_cert"]);
 }

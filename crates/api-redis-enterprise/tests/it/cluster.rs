@@ -281,11 +281,23 @@ async fn a_node_takes_no_more_than_it_was_told_to() {
     let memory = cluster.get("/v1/nodes/1").await.ok()["total_memory"].as_u64().unwrap();
     let big = json!({"name": "big", "memory_size": memory + 1});
     cluster.post("/v1/bdbs?dry_run", &big).await.ok();
-    cluster.put("/v1/cluster/policy", &json!({"shards_overbooking": false})).await.ok();
-    assert_eq!(cluster.post("/v1/bdbs", &big).await.refused(406), "insufficient_resources");
+    cluster
+        .put("/v1/cluster/policy", &json!({"shards_overbooking": false}))
+        .await
+        .ok();
+    assert_eq!(
+        cluster.post("/v1/bdbs", &big).await.refused(406),
+        "insufficient_resources"
+    );
 
     cluster.put("/v1/nodes/1", &json!({"max_redis_servers": 1})).await.ok();
     let pair = json!({"name": "pair", "memory_size": 10_000_000, "replication": true});
-    assert_eq!(cluster.post("/v1/bdbs", &pair).await.refused(406), "insufficient_resources");
-    cluster.post("/v1/bdbs?dry_run", &json!({"name": "one", "memory_size": 10_000_000})).await.ok();
+    assert_eq!(
+        cluster.post("/v1/bdbs", &pair).await.refused(406),
+        "insufficient_resources"
+    );
+    cluster
+        .post("/v1/bdbs?dry_run", &json!({"name": "one", "memory_size": 10_000_000}))
+        .await
+        .ok();
 }
