@@ -1,7 +1,5 @@
 //! From a body to what is wanted.
 
-use std::collections::BTreeMap;
-
 use pilothouse_api::JsonObject;
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, Database, DatabaseName, DatabaseSpec, EvictionPolicy, NetworkSpec, Persistence,
