@@ -6,6 +6,7 @@
 
 mod gateway;
 mod redis_enterprise;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,6 @@ use pilothouse_gateway_protocol::GatewayClient;
 use pilothouse_model::Secret;
 use pilothouse_planner::Policy;
 use pilothouse_runtime_local::LocalRuntime;
-use pilothouse_secrets::Keyring;
 use pilothouse_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -82,8 +82,7 @@ struct Core {
 impl Core {
     async fn start(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result<Self> {
         let root = &data_dir.layout().root;
-        let keyring = Keyring::open_or_create(&root.join("key"))?;
-        let store = Store::open(&root.join("store.redb"))?;
+        let (keyring, store) = state::open(root)?;
         let options = wiring::local_options(configuration, root, data_dir.id(), data_dir.account().cloned());
         let runtime = Arc::new(LocalRuntime::new(options)?);
         let late = Arc::new(LateGateway::default());
