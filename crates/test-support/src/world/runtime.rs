@@ -225,7 +225,7 @@ impl Runtime for World {
         let mut state = self.lock();
         let mut next = || {
             loop {
-                state.next_port = if state.next_port >= 29_999 {
+                state.next_port = if state.next_port >= 64_999 {
                     20_000
                 } else {
                     state.next_port + 1
