@@ -1,12 +1,13 @@
 //! The settings of this API that many handlers ask for, read from their documents once per revision of the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use pilothouse_api::JsonObject;
 use pilothouse_control::{AccessPolicy, Control};
-use pilothouse_model::{Dialect, Subject};
+use pilothouse_model::{Dialect, Document, Subject};
 use serde_json::Value;
 
 use crate::fields::merged;
@@ -23,7 +24,6 @@ pub(crate) const BOOTSTRAP: &str = "bootstrap";
 /// The settings in force at one revision.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    revision: u64,
     /// Where the bootstrap stands.
     pub(crate) bootstrap: BootstrapRecord,
     /// The cluster object's changeable part, defaults included.
@@ -41,20 +41,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn read(control: &Control, revision: u64) -> Self {
-        let document = |kind| {
-            control
-                .document(Dialect::RedisEnterprise, &Subject::Installation, kind)
-                .map(|document| document.body.clone())
-        };
-        let changes = document(CLUSTER);
+    fn read(documents: &Documents) -> Self {
+        let body = |document: &Option<Arc<Document>>| document.as_ref().map(|document| document.body.clone());
+        let changes = body(&documents.cluster);
         let cluster = merged(cluster::SETTINGS, changes.as_ref());
-        let policy = merged(policy::SETTINGS, document(POLICY).as_ref());
-        let bootstrap = document(BOOTSTRAP)
+        let policy = merged(policy::SETTINGS, body(&documents.policy).as_ref());
+        let bootstrap = body(&documents.bootstrap)
             .and_then(|body| serde_json::from_value(body).ok())
             .unwrap_or_default();
         Self {
-            revision,
             bootstrap,
             basic_authentication: cluster["control_plane_basic_authentication"] != Value::Bool(false),
             access_policy: access_policy(&policy),
@@ -113,18 +108,73 @@ fn password_lifetime(cluster: &JsonObject) -> Option<Duration> {
     Some(Duration::from_secs(days.saturating_mul(86_400)))
 }
 
-/// The settings of the newest revision that was asked for.
+/// The documents that settings are made of.
+#[derive(Debug)]
+struct Documents {
+    cluster: Option<Arc<Document>>,
+    policy: Option<Arc<Document>>,
+    bootstrap: Option<Arc<Document>>,
+}
+
+impl Documents {
+    fn read(control: &Control) -> Self {
+        let document = |kind| control.document(Dialect::RedisEnterprise, &Subject::Installation, kind);
+        Self {
+            cluster: document(CLUSTER),
+            policy: document(POLICY),
+            bootstrap: document(BOOTSTRAP),
+        }
+    }
+
+    /// Whether these are the very same records: the store shares a record until it is written again.
+    fn are(&self, others: &Self) -> bool {
+        let same = |a: &Option<Arc<Document>>, b: &Option<Arc<Document>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        same(&self.cluster, &others.cluster)
+            && same(&self.policy, &others.policy)
+            && same(&self.bootstrap, &others.bootstrap)
+    }
+}
+
+/// The settings of the newest revision that was asked for. Most revisions change no document of theirs, so that they are made anew
+/// rarely, and asking for them costs next to nothing.
 #[derive(Debug, Default)]
-pub(crate) struct SettingsCache(ArcSwapOption<Settings>);
+pub(crate) struct SettingsCache(ArcSwapOption<Cached>);
+
+#[derive(Debug)]
+struct Cached {
+    /// At which they were last known to be in force.
+    revision: AtomicU64,
+    documents: Documents,
+    settings: Arc<Settings>,
+}
 
 impl SettingsCache {
     pub(crate) fn read(&self, control: &Control) -> Arc<Settings> {
+        // The revision first: documents read afterwards are at least as new, and the next caller looks again.
         let revision = control.revision();
-        if let Some(known) = self.0.load_full().filter(|known| known.revision == revision) {
-            return known;
+        let known = self.0.load();
+        if let Some(known) = known.as_ref()
+            && known.revision.load(Ordering::Acquire) == revision
+        {
+            return Arc::clone(&known.settings);
         }
-        let fresh = Arc::new(Settings::read(control, revision));
-        self.0.store(Some(Arc::clone(&fresh)));
-        fresh
+        let documents = Documents::read(control);
+        if let Some(known) = known.as_ref()
+            && known.documents.are(&documents)
+        {
+            known.revision.store(revision, Ordering::Release);
+            return Arc::clone(&known.settings);
+        }
+        let settings = Arc::new(Settings::read(&documents));
+        self.0.store(Some(Arc::new(Cached {
+            revision: AtomicU64::new(revision),
+            documents,
+            settings: Arc::clone(&settings),
+        })));
+        settings
     }
 }
