@@ -52,7 +52,10 @@ pub(crate) fn on_exit(control: &Control, exit: &Exit) {
         control.0.gateway_exited.notify_one();
         return;
     }
-    let memory = control.0.memories.of(exit.server);
+    // A server of an import, or one that was erased before its end was told, is no server that anybody looks at.
+    let Some(memory) = control.0.memories.get(exit.server) else {
+        return;
+    };
     let uptime = memory.lock().started.map(|started| started.elapsed());
     if !control.process_ended(exit.server, exit.pid) {
         return;

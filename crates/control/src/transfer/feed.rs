@@ -17,11 +17,14 @@ use crate::Control;
 
 /// How long a server may take to load the file.
 const LOAD_TIMEOUT: Duration = Duration::from_hours(2);
+/// How long it may be silent meanwhile. A server that loads answers every few megabytes; one that met damaged data may look for the
+/// fault without end.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 const LOAD_POLL: Duration = Duration::from_millis(10);
 /// How long a server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Lines of the server's log that a failure tells.
-const LOG_LINES: usize = 4;
+const LOG_LINES: usize = 10;
 const LOADING: Span = Span { from: 30, to: 60 };
 
 /// A server with the data of a file, ready to feed a primary.
@@ -109,12 +112,14 @@ async fn launched(
     let give_up = Instant::now() + LOAD_TIMEOUT;
     let mut session = None;
     let mut answered = false;
+    let mut heard_at = Instant::now();
     let mut shown = LOADING.from;
     loop {
         job.record(control)?;
         match look(control, record, server, &mut session).await {
             Some(facts) => {
                 answered = true;
+                heard_at = Instant::now();
                 let loaded = facts.loading.unwrap_or(1.0);
                 if facts.used_memory_bytes > room {
                     return Err(too_large(whole(facts.used_memory_bytes, loaded), limit));
@@ -132,6 +137,13 @@ async fn launched(
                 let log = control.0.runtime.log_tail(server.id, LOG_LINES).await;
                 let log = log.unwrap_or_default().join(" | ");
                 return if answered { Err(corrupted(&log)) } else { Ok(Err(log)) };
+            }
+            None if heard_at.elapsed() >= SILENCE_TIMEOUT => {
+                let log = control.0.runtime.log_tail(server.id, LOG_LINES).await;
+                return Err(corrupted(&format!(
+                    "the server that loads it does not answer any more: {}",
+                    log.unwrap_or_default().join(" | ")
+                )));
             }
             None => {}
         }

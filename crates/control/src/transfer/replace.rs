@@ -2,7 +2,7 @@
 //!
 //! Order: commit that the primary is fed (from then on the reconcile loop leaves it alone) · follow · wait until the primary has
 //! everything, on disk too where the database is persisted, and its replicas after it · commit whose history counts from now on ·
-//! promote · commit that it is done. The history of the import's server tells the new data from the old at every moment: a server
+//! promote, with writes held back · commit that it is done. The history of the import's server tells the new data from the old at every moment: a server
 //! replaces its data and takes that history over in one step, and a promotion remembers it.
 //!
 //! While the import's server lives nothing is lost: a primary that dies is restarted or replaced as ever, and whoever is the primary then
@@ -38,6 +38,8 @@ const FEED_ATTEMPTS: usize = 3;
 const FEED_PAUSE: Duration = Duration::from_millis(100);
 /// How long replicas may get nowhere before they are not waited for.
 const REPLICAS_PATIENCE: Duration = Duration::from_secs(20);
+/// How long the primary holds writes back at most, from its promotion until that is recorded.
+const WRITES_HELD_MILLIS: u64 = 5000;
 const FED_PERCENT: u8 = 70;
 const REPLACED_PERCENT: u8 = 90;
 
@@ -54,10 +56,9 @@ pub(super) enum Outcome {
 
 /// Replaces the data of the primary by those of the import's server. After an error the old data are whole. Returns a warning.
 pub(super) async fn replace(control: &Control, job: &Job, feed: &mut Feed) -> Result<Option<String>, Halt> {
-    let (record, primary) = standing_primary(control, job).await?;
+    let (_, primary) = standing_primary(control, job).await?;
     commit_feeding(control, job, primary.id, feed).await?;
     fault::point("import-feeding").await;
-    drop((record, primary));
     match drive(control, job, feed).await? {
         Outcome::Replaced { warning } => Ok(warning),
         Outcome::Untouched => Err(Halt::general("the primary lost the new data before they were safe")),
@@ -162,6 +163,10 @@ async fn complete(control: &Control, job: &Job, history: &str) -> Result<Outcome
     if seen.role == ServerRole::Replica {
         commit_lineage(control, job, primary.id, (&seen.replication_id, &synced), false).await?;
         fault::point("import-lineage").await;
+        // No client is told of a write that the import, begun anew, could replace.
+        session
+            .pause_writes(WRITES_HELD_MILLIS, Instant::now() + ANSWER_TIMEOUT)
+            .await?;
         session.promote(Instant::now() + ANSWER_TIMEOUT).await?;
         fault::point("import-promoted").await;
         seen = session.replication(Instant::now() + ANSWER_TIMEOUT).await?;
@@ -171,6 +176,9 @@ async fn complete(control: &Control, job: &Job, history: &str) -> Result<Outcome
         synced = replicas_with(control, job, (primary.id, process), &seen.replication_id).await?;
     }
     commit_lineage(control, job, primary.id, (&seen.replication_id, &synced), true).await?;
+    if let Err(error) = session.resume_writes(Instant::now() + ANSWER_TIMEOUT).await {
+        tracing::debug!(server = %primary.id, %error, "writes are let go when their time is over");
+    }
     control.0.memories.of(primary.id).lock().facts_at = None;
     control.wake(job.database);
     Ok(Outcome::Replaced { warning })

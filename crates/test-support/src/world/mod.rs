@@ -91,6 +91,10 @@ impl World {
         let (exits, receiver) = mpsc::unbounded_channel();
         state.exits = exits;
         state.exits_taken = Some(receiver);
+        // Servers end the holding back of writes by themselves, before another control plane is there.
+        for process in state.servers.values_mut().filter_map(|server| server.process.as_mut()) {
+            process.paused = false;
+        }
     }
 
     /// Takes the receiver of exits, for a test that tells of them itself.
