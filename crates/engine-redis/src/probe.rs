@@ -1,5 +1,7 @@
 //! What a server says of itself. Never changes anything.
 
+use std::sync::Arc;
+
 use pilothouse_engine::{Deadline, EngineError, Load};
 use pilothouse_model::{EngineVersion, ServerFacts};
 
@@ -42,7 +44,7 @@ fn facts(info: Info, fenced: bool) -> Result<ServerFacts, EngineError> {
         used_memory_bytes: info.number("used_memory").ok_or_else(missing)?,
         keys: info.keyspace("keys"),
         fenced,
-        raw: info.into_map(),
+        raw: Arc::new(info.into_map()),
     })
 }
 

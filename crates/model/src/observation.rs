@@ -1,6 +1,7 @@
 //! Observed state: what was seen, and when. Never stored; unknown is a value, not a default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,6 @@ pub struct ServerFacts {
     pub keys: u64,
     /// No client but our own account can use it.
     pub fenced: bool,
-    /// Every number and word that the engine reports, by the engine's own names.
-    pub raw: BTreeMap<String, String>,
+    /// Every number and word that the engine reports, by the engine's own names. Shared, because facts are handed out with every view.
+    pub raw: Arc<BTreeMap<String, String>>,
 }

@@ -1,6 +1,6 @@
 //! The world as an engine.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -175,7 +175,7 @@ impl Session for SimSession {
             used_memory_bytes: (1 << 20) + process.data.offset() * write_bytes,
             keys: process.data.offset(),
             fenced: process.fence != Fence::Open,
-            raw: BTreeMap::new(),
+            raw: Arc::default(),
         })
     }
 
