@@ -31,11 +31,11 @@ def healthy(pilothouse, uid, seconds=20):
     """Waits until both shards serve and the replica is in sync; returns the process ids by role."""
 
     def look():
-        shards = pilothouse.api.get(f"/v1/bdbs/{uid}/shards?extra_info_keys=process_id&extra_info_keys=master_link_status")
+        shards = pilothouse.api.get(f"/v1/bdbs/{uid}/shards?extra_info_keys=process_id")
         if len(shards) != 2 or any(s["status"] != "active" or s["detailed_status"] != "ok" for s in shards):
             raise AssertionError(shards)
         roles = {s["role"]: s for s in shards}
-        if roles["slave"]["redis_info"].get("master_link_status") != "up":
+        if roles["slave"]["sync"]["status"] != "idle" or any("process_id" not in s["redis_info"] for s in shards):
             raise AssertionError(shards)
         return {role: s["redis_info"]["process_id"] for role, s in roles.items()}
 

@@ -43,7 +43,8 @@ def check(pilothouse, given=(), deleted=(), seconds=30):
 
     active = [b for b in bdbs if b["status"] == "active"]
     ports = listening()
-    taken = {port for pid in processes.of_directory(pilothouse.data) for port in ports.get(pid, ())}
+    others = set(processes.of_directory(pilothouse.data)) - {pilothouse.process.pid}
+    taken = {port for pid in others for port in ports.get(pid, ())}
     gateway = set(ports.get(pilothouse.gateway(), ()))
     assert gateway == {b["port"] for b in active}, f"gateway listens at {sorted(gateway)}, databases at {sorted(b['port'] for b in active)}"
     assert len(taken) <= len(active) + sum(len(b["shard_list"]) for b in active) * 2

@@ -10,7 +10,7 @@ def until(what, condition, seconds=20.0, every=0.02):
     while True:
         try:
             last = condition()
-        except (OSError, AssertionError, LookupError) as error:
+        except (AssertionError, LookupError) as error:
             last = None
             seen = error
         else:

@@ -1,0 +1,163 @@
+"""A full disk, a port that is taken, a missing binary, a directory that is not ours: the reason is told, nothing is left, and it works
+again when the cause is gone."""
+
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from support import invariants, wait
+from support.pilothouse import Pilothouse
+
+ROOT = os.geteuid() == 0
+
+
+def failed_create(pilothouse, **fields):
+    """Asks for a database that cannot be made; returns what the API says, all of it, as one text."""
+    api = pilothouse.api
+    answer = api.call("POST", "/v1/bdbs", {"name": "impossible", "memory_size": 32 << 20, **fields})
+    if not answer.ok:
+        assert 400 <= answer.status_code < 500 or answer.status_code == 503, answer.text
+        return answer.text
+    made = answer.json()
+    wait.until("the creation has failed", lambda: api.bdb(made["uid"])["status"] == "creation-failed", 60)
+    action = api.get(f"/v1/actions/{made['action_uid']}")
+    assert action["status"] == "failed", action
+    logs = [entry for entry in api.get("/v1/logs") if entry.get("bdb_uid") == made["uid"]]
+    api.remove(made["uid"])
+    return f"{action} {logs}"
+
+
+def test_port_taken(pilothouse, api):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        api.expect(406, "POST", "/v1/bdbs", {"name": "taken", "memory_size": 32 << 20, "port": port}, code="port_unavailable")
+        assert api.get("/v1/bdbs") == []
+        invariants.check(pilothouse)
+    bdb = api.create("taken", port=port)
+    assert bdb["port"] == port
+    api.remove(bdb["uid"])
+
+
+def test_missing_binary():
+    with Pilothouse() as pilothouse:
+        binaries = pilothouse.home / "bin"
+        binaries.mkdir()
+        shutil.copy(shutil.which("redis-server"), binaries / "redis-server")
+        nowhere = pilothouse.home / "empty"
+        nowhere.mkdir()
+        pilothouse.environment |= {"PILOTHOUSE_ENGINES__SEARCH_PATH": str(binaries), "PATH": str(nowhere)}
+        pilothouse.start()
+        pilothouse.api.bootstrap()
+        pilothouse.api.remove(pilothouse.api.create("fine")["uid"])
+        (binaries / "redis-server").rename(binaries / "elsewhere")
+        said = failed_create(pilothouse)
+        assert "redis-server" in said or "redis" in said, said
+        invariants.check(pilothouse)
+        (binaries / "elsewhere").rename(binaries / "redis-server")
+        pilothouse.api.create("fine-again")
+
+
+@pytest.mark.skipif(not ROOT, reason="mounting a small file system needs root")
+def test_disk_full():
+    home = Pilothouse()
+    mount = home.home / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=755", "tmpfs", str(mount)], check=True)
+    home.data = mount / "data"
+    try:
+        with home as pilothouse:
+            pilothouse.start()
+            pilothouse.api.bootstrap()
+            first = pilothouse.api.create("first", authentication_redis_pass="x", replication=True, data_persistence="aof")
+            filler = mount / "filler"
+            with open(filler, "wb", buffering=0) as file:
+                with pytest.raises(OSError):
+                    while True:
+                        file.write(b"\0" * 65536)
+            said = failed_create(pilothouse)
+            assert "space" in said.lower() or "full" in said.lower(), said
+            assert pilothouse.api.get("/v1/bdbs")[0]["uid"] == first["uid"], "reads go on"
+            filler.unlink()
+            pilothouse.api.settled(first["uid"])
+            second = wait.until("creating works again", lambda: attempt(pilothouse), 30)
+            invariants.check(pilothouse, {first["uid"], second["uid"]})
+            with pilothouse.client(pilothouse.api.bdb(first["uid"])) as client:
+                assert wait.until("writes work again", lambda: client.set("a", "b"), 20)
+            pilothouse.restart()
+            invariants.check(pilothouse, {first["uid"], second["uid"]})
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+        shutil.rmtree(home.home, ignore_errors=True)
+
+
+def attempt(pilothouse):
+    answer = pilothouse.api.call("POST", "/v1/bdbs", {"name": "second", "memory_size": 32 << 20})
+    return pilothouse.api.settled(answer.json()["uid"]) if answer.ok else None
+
+
+def refused(pilothouse, *expected):
+    pilothouse.spawn()
+    code = pilothouse.process.wait(20)
+    log = pilothouse.log()
+    assert code not in (0, -6, -11) and "panicked" not in log, log
+    for word in expected:
+        assert word in log, f"{word!r} is not in: {log}"
+    return code
+
+
+def test_directory_in_use(pilothouse):
+    with Pilothouse() as second:
+        second.data = pilothouse.data
+        assert refused(second, str(pilothouse.process.pid)) == 3
+        second.data = second.home / "data"
+    assert pilothouse.api.get("/v1/bdbs") == []
+
+
+def test_directories_that_are_not_ours():
+    with Pilothouse() as one:
+        one.data.write_text("a file")
+        refused(one, str(one.data))
+        assert one.data.read_text() == "a file"
+        one.data.unlink()
+
+        one.data.mkdir()
+        (one.data / "store.redb").write_bytes(b"somebody else's store" * 1000)
+        refused(one, "store.redb")
+        assert (one.data / "store.redb").read_bytes().startswith(b"somebody else's")
+        shutil.rmtree(one.data)
+
+        if ROOT:
+            one.home.chmod(0o700)
+            refused(one, str(one.home))
+            one.home.chmod(0o755)
+        one.start()
+        one.api.bootstrap()
+        one.api.create("works")
+
+
+def test_servers_directory_of_a_stranger(pilothouse, api):
+    """What others put among the servers' directories is neither adopted nor erased."""
+    bdb = api.create("neighbour")
+    foreign = pilothouse.data / "servers" / "not-a-server"
+    foreign.mkdir()
+    (foreign / "precious").write_text("keep")
+    pilothouse.restart()
+    api.settled(bdb["uid"])
+    assert (foreign / "precious").read_text() == "keep"
+    shutil.rmtree(foreign)
+    api.remove(bdb["uid"])
+
+
+def test_listener_port_taken():
+    with Pilothouse() as pilothouse, socket.socket() as holder:
+        holder.bind(("127.0.0.1", pilothouse.port))
+        holder.listen()
+        refused(pilothouse, str(pilothouse.port), "listen.redis_enterprise")
+        holder.close()
+        pilothouse.start()
+        pilothouse.api.bootstrap()
