@@ -207,7 +207,10 @@ impl From<&Refusal> for Failure {
         match refusal {
             Refusal::BodyTooLong { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", description),
             Refusal::BodyTooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "bad_request", description),
-            Refusal::BodyUnreadable | Refusal::QueryMalformed => Self::bad_request("bad_request", description),
+            Refusal::BodyUnreadable | Refusal::QueryMalformed | Refusal::NotHttp => {
+                Self::bad_request("bad_request", description)
+            }
+            Refusal::HeadTooLong => Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "bad_request", description),
             Refusal::Panicked(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", description),
         }
     }

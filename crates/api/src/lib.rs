@@ -23,6 +23,7 @@ mod response;
 mod route;
 mod service;
 mod tls;
+mod worded;
 
 pub use body::{BodyError, JsonObject, json_object};
 pub use bytes::Bytes;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::service::Service;
+use crate::worded::Worded;
 use crate::{Dialect, Limits, MinimumTls, TlsError, TlsIdentity};
 
 /// Pause after a failed accept: out of file descriptors, most likely, and trying at once would only burn the processor.
@@ -307,7 +308,7 @@ impl Connection {
             .header_read_timeout(inner.limits.head_timeout)
             .max_buf_size(inner.limits.head_bytes)
             .max_headers(inner.limits.head_lines)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Worded::new(stream, inner.service.dialect())), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -44,6 +44,12 @@ pub enum Refusal {
     /// The body is malformed on the level of HTTP.
     #[error("the body cannot be read")]
     BodyUnreadable,
+    /// What came is no HTTP request.
+    #[error("this is not a valid HTTP request")]
+    NotHttp,
+    /// The head of the request is longer than the listener takes.
+    #[error("the head of the request is too long")]
+    HeadTooLong,
     /// The query cannot be decoded.
     #[error("the query is not valid percent-encoded UTF-8")]
     QueryMalformed,
@@ -69,6 +75,10 @@ impl Service {
             limits,
             requests: TaskTracker::new(),
         }
+    }
+
+    pub(crate) fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::clone(&self.dialect)
     }
 
     pub(crate) fn dialect_name(&self) -> &'static str {

@@ -49,7 +49,8 @@ impl Dialect for TestDialect {
             Refusal::Panicked(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::BodyUnreadable | Refusal::QueryMalformed => StatusCode::BAD_REQUEST,
+            Refusal::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::BodyUnreadable | Refusal::QueryMalformed | Refusal::NotHttp => StatusCode::BAD_REQUEST,
         };
         text(status, "refused")
     }

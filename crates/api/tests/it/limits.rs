@@ -76,15 +76,24 @@ async fn slow_heads_and_idle_connections_are_closed() {
 async fn nonsense_is_refused_and_the_next_client_served() {
     let (listener, _) = listen(None, limits()).await;
     let long_line = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(200_000));
-    for sent in [
-        &b"\x16\x03\x01\x02\x00"[..],
-        b"GET\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"\r\n\r\n\r\n",
-        long_line.as_bytes(),
+    let many_lines = format!("GET / HTTP/1.1\r\n{}\r\n", "X-Line: y\r\n".repeat(1000));
+    for (sent, status) in [
+        (&b"\x16\x03\x01\x02\x00\r\n\r\n"[..], "400"),
+        (b"GET\r\n\r\n", "400"),
+        (b"GET / HTTP/9.9\r\n\r\n", "400"),
+        (b"GET /\xff\xfe HTTP/1.1\r\n\r\n", "400"),
+        (b"GET /a b HTTP/1.1\r\n\r\n", "400"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400"),
+        (long_line.as_bytes(), "431"),
+        (many_lines.as_bytes(), "431"),
     ] {
         let answer = exchange(listener.address(), sent).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        let what = String::from_utf8_lossy(&sent[..sent.len().min(30)]);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{what:?}: {answer}");
+        assert!(
+            answer.ends_with("\r\n\r\nrefused"),
+            "in the words of the dialect: {what:?}: {answer}"
+        );
     }
     let bad_query = exchange(listener.address(), &get("/echo?a=%zz")).await;
     assert!(bad_query.starts_with("HTTP/1.1 400"), "{bad_query}");
