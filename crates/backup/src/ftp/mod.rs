@@ -1,6 +1,7 @@
 //! FTP servers, with and without TLS.
 
 mod client;
+mod reply;
 
 use std::fs::File;
 use std::io::{self, Read};
