@@ -208,7 +208,10 @@ impl Control {
         let mut kept = self.session(record, server, &memory, deadline).await?;
         let outcome = kept.session().promote(deadline).await;
         kept.settle(outcome)?;
-        memory.lock().facts_at = None;
+        let mut known = memory.lock();
+        known.facts_at = None;
+        // It may still hold the account of a database elsewhere, with which it could follow no sibling.
+        known.applied = None;
         Ok(())
     }
 
