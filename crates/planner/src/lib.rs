@@ -11,6 +11,7 @@ mod lifecycle;
 mod plan;
 mod replicas;
 mod validate;
+mod words;
 
 pub use failover::candidate;
 pub use input::{Applied, PlanInput, Policy, ServerState, Starts, Verdict};

@@ -417,7 +417,7 @@ impl Decision<'_> {
         let settled = steps.is_empty() && complete && primary_settled;
         self.serving(seen, complete);
         let sentence = match steps.first() {
-            Some(step) => format!("next: {step:?}"),
+            Some(step) => format!("next: {step}"),
             None if settled => "all is as wanted".to_owned(),
             None => "wait for a replica".to_owned(),
         };

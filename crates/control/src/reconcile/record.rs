@@ -50,7 +50,7 @@ impl Control {
 
     /// Records the step in hand before it runs, so that somebody who looks sees what is being done.
     pub(super) async fn record_step(&self, operation: &Operation, steps: &[Step]) -> Result<(), StepError> {
-        let words: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
+        let words: Vec<String> = steps.iter().map(Step::to_string).collect();
         let step = words.join(", ");
         if operation.step == step {
             return Ok(());
