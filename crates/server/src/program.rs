@@ -152,7 +152,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref() {
         Some(ClientError::NotRunning { .. }) => exit::NOT_RUNNING,
-        Some(ClientError::Refused(_)) => exit::REFUSED,
+        Some(ClientError::Refused(_) | ClientError::Denied { .. }) => exit::REFUSED,
         _ => exit::FAILED,
     }
 }

@@ -127,7 +127,9 @@ async fn wait_for(
                 operation.step
             );
         }
-        progress.show(&format!("{:>3} %  {}", operation.progress, operation.step));
+        if !operation.step.is_empty() {
+            progress.show(&format!("{:>3} %  {}", operation.progress, operation.step));
+        }
         timer.tick().await;
         operation = client.get(&format!("/operations/{}", operation.id)).await?;
     }

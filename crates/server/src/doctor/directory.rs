@@ -22,7 +22,11 @@ pub(super) fn checks(configuration: &Configuration) -> Vec<Check> {
     let data_dir = &configuration.server.data_dir;
     let existing = nearest_existing(data_dir);
     let mut checks = vec![ownership(data_dir)];
-    checks.extend(account(configuration, &existing));
+    // The directory itself is opened to the account by the start; what leads to it is somebody else's.
+    checks.extend(account(
+        configuration,
+        &nearest_existing(data_dir.parent().unwrap_or(data_dir)),
+    ));
     checks.push(sync_time(&existing));
     checks.extend(space(&existing));
     checks.extend(configuration.file.as_deref().and_then(file_mode));

@@ -33,6 +33,12 @@ pub enum ClientError {
         /// The system's words.
         reason: io::Error,
     },
+    /// The socket belongs to somebody else.
+    #[error("{path} may be used only by root and by the account that runs the control plane", path = path.display())]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The control plane refused.
     #[error("{}", .0.message)]
     Refused(ErrorView),
@@ -81,13 +87,18 @@ impl LocalClient {
         }
     }
 
+    fn away(&self, reason: io::Error) -> ClientError {
+        let path = self.socket.clone();
+        match reason.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Denied { path },
+            _ => ClientError::NotRunning { path, reason },
+        }
+    }
+
     async fn exchange<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket)
             .await
-            .map_err(|reason| ClientError::NotRunning {
-                path: self.socket.clone(),
-                reason,
-            })?;
+            .map_err(|reason| self.away(reason))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let request = Request::builder()
             .method(method)

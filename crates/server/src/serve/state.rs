@@ -12,7 +12,7 @@ use pilothouse_store::Store;
 
 /// Why the state is not complete.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub(super) enum StateError {
     /// There are servers and no records of them.
     #[error(
         "{store} is missing, and {servers} holds servers; without their records they would be erased. \
