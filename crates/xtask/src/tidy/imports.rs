@@ -58,18 +58,46 @@ pub(super) fn check() -> Vec<String> {
     complaints
 }
 
-/// Our crates among the ordinary dependencies of a manifest.
+/// Our crates among the dependencies of a manifest, those of its tests apart.
 fn dependencies(manifest: &str) -> Vec<String> {
     let mut section = "";
     let mut found = Vec::new();
+    let name = |text: &str| text.split(['.', ' ', '=', ']']).next().map(str::to_owned);
     for line in manifest.lines() {
         if line.starts_with('[') {
             section = line;
-        } else if section == "[dependencies]"
+            // `[dependencies.pilothouse-model]`, also for one platform only.
+            if let Some((before, rest)) = line.split_once("dependencies.pilothouse-")
+                && !before.ends_with("dev-")
+            {
+                found.extend(name(rest));
+            }
+        } else if section.ends_with("dependencies]")
+            && !section.ends_with("dev-dependencies]")
             && let Some(rest) = line.strip_prefix("pilothouse-")
         {
-            found.extend(rest.split(['.', ' ', '=']).next().map(str::to_owned));
+            found.extend(name(rest));
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dependencies;
+
+    #[test]
+    fn finds_every_form_of_a_dependency_but_those_of_tests() {
+        let manifest = "[package]\nname = \"pilothouse-api\"\n\
+            [dependencies]\npilothouse-model.workspace = true\npilothouse-store = { path = \"../store\" }\nserde.workspace = true\n\
+            [target.'cfg(unix)'.dependencies]\npilothouse-runtime.workspace = true\n\
+            [build-dependencies]\npilothouse-engine.workspace = true\n\
+            [dependencies.pilothouse-backup]\nworkspace = true\n\
+            [dev-dependencies]\npilothouse-test-support.workspace = true\n\
+            [dev-dependencies.pilothouse-planner]\nworkspace = true\n";
+        assert_eq!(
+            dependencies(manifest),
+            ["model", "store", "runtime", "engine", "backup"]
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The tidy checks. Each returns its complaints, one sentence each, naming the file and the rule.
 
 mod imports;
+mod modules;
 mod siblings;
 pub(crate) mod size;
 mod words;
@@ -9,7 +10,14 @@ use std::path::{Path, PathBuf};
 
 /// Every complaint of every check.
 pub(crate) fn all() -> Vec<String> {
-    [imports::check(), siblings::check(), size::check(), words::check()].concat()
+    [
+        imports::check(),
+        modules::check(),
+        siblings::check(),
+        size::check(),
+        words::check(),
+    ]
+    .concat()
 }
 
 /// The root of the project.
@@ -78,6 +86,11 @@ mod tests {
     #[test]
     fn crates_import_only_what_they_may() {
         none(&super::imports::check());
+    }
+
+    #[test]
+    fn every_file_is_compiled() {
+        none(&super::modules::check());
     }
 
     #[test]

@@ -78,5 +78,22 @@ fn function_name(line: &str) -> Option<String> {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     let name = rest.strip_prefix("fn ")?.split(['(', '<']).next()?;
-    (!line.ends_with(';')).then(|| name.to_owned())
+    // A declaration has no body, and one on one line needs no measuring.
+    (!line.ends_with([';', '}'])).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, functions};
+
+    #[test]
+    fn measures_functions_and_leaves_tests_out() {
+        let text = "//! Doc.\npub(crate) async fn long(\n    a: u8,\n) {\n    if a {\n    }\n}\n\nimpl A {\n    fn short() {}\n\n    \
+            const fn two<T>() {\n    }\n}\n\ntrait B {\n    fn none();\n}\n\n#[cfg(test)]\nmod tests {\n    fn test() {\n    }\n}\n";
+        let source = Source {
+            path: "crates/a/src/lib.rs".to_owned(),
+            text: text.to_owned(),
+        };
+        assert_eq!(functions(&source), [("long".to_owned(), 6), ("two".to_owned(), 2)]);
+    }
 }
