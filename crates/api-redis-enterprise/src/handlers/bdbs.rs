@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::auth::{Permission, Principal};
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
-use crate::handlers::nodes;
+use crate::handlers::machine;
 use crate::ids;
 use crate::translate::bdb::{self, Core, Draft, Shown, Surroundings};
 use crate::wire::bdb::{Bdb, DOCUMENT, DOCUMENT_VERSION};
@@ -85,8 +85,7 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
         wire_id: draft.uid.map(Into::into),
         documents: vec![document_write(&draft.document)],
     };
-    check_backup_directory(&command.spec).await?;
-    nodes::check_room(app, None, &command.spec)?;
+    machine::check(app, None, &command.spec).await?;
     let accepted = app
         .control()
         .create_database(&call.caller, command, options(call))
@@ -113,13 +112,7 @@ pub(crate) async fn update_from(
     let uid = app.uid(Subject::Database(database.id));
     let document = document_of(app, database.id);
     let draft: Draft = with_surroundings(app, |around| bdb::update(body, database, uid, &document, around))?;
-    if draft.spec.backup != database.spec.backup {
-        check_backup_directory(&draft.spec).await?;
-    }
-    let grows = draft.spec.memory_bytes > database.spec.memory_bytes || draft.spec.replicas > database.spec.replicas;
-    if grows {
-        nodes::check_room(app, Some(database.id), &draft.spec)?;
-    }
+    machine::check(app, Some(database), &draft.spec).await?;
     let command = UpdateDatabase {
         name: draft.name,
         spec: draft.spec,
@@ -391,26 +384,6 @@ fn check_state_id(app: &App, call: &Call) -> Result<(), Failure> {
         "wrong_cluster_state_id",
         "the cluster has changed since the state that cluster-state-id names",
     ))
-}
-
-/// A directory for backups must be there when it is set, and take files.
-async fn check_backup_directory(spec: &DatabaseSpec) -> Result<(), Failure> {
-    let Some(pilothouse_model::Location::Directory { path }) = spec.backup.as_ref().map(|backup| &backup.location)
-    else {
-        return Ok(());
-    };
-    let no = |why: &str| {
-        Err(Failure::not_acceptable(
-            "invalid_backup_location",
-            format!("{} {why}", path.display()),
-        ))
-    };
-    match tokio::fs::metadata(path).await {
-        Ok(found) if !found.is_dir() => no("is no directory"),
-        Ok(found) if found.permissions().readonly() => no("cannot be written to"),
-        Ok(_) => Ok(()),
-        Err(_) => no("cannot be read"),
-    }
 }
 
 /// A refusal of control, with the code that this API has for a new or a present database.

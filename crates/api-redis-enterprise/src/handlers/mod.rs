@@ -30,6 +30,7 @@ pub(crate) mod ldap_mappings;
 pub(crate) mod license;
 pub(crate) mod local;
 pub(crate) mod logs;
+pub(crate) mod machine;
 pub(crate) mod migrations;
 pub(crate) mod modules;
 pub(crate) mod node_actions;

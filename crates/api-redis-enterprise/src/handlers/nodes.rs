@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pilothouse_api::JsonObject;
 use pilothouse_control::HostChange;
-use pilothouse_model::{DatabaseId, DatabaseSpec, Host, Subject};
+use pilothouse_model::{Host, Subject};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::wire::node::{EFFECTIVE, NodeObject, NodeStatus, SETTINGS};
 use crate::{documents, fields, ids};
 
 /// Document of a node: what is only stored and shown.
-const DOCUMENT: &str = "node";
+pub(crate) const DOCUMENT: &str = "node";
 
 pub(crate) async fn list(app: App, _call: Call) -> Answer {
     let nodes: Vec<NodeObject> = app.control().hosts().iter().map(|host| describe(&app, host)).collect();
@@ -118,35 +118,6 @@ pub(crate) fn find(app: &App, uid: u64) -> Result<Arc<Host>, Failure> {
     let id = ids::host(app.control(), uid);
     let host = app.control().hosts().into_iter().find(|host| Some(host.id) == id);
     host.ok_or_else(|| Failure::not_found("node_not_found", "there is no such node"))
-}
-
-/// Refuses a database that the node has no room for: more memory than it has, where the policy forbids to overbook it, or more servers
-/// than it may run, where somebody set that. Judged by what is recorded now: two requests at the same moment may both find room.
-pub(crate) fn check_room(app: &App, known: Option<DatabaseId>, wanted: &DatabaseSpec) -> Result<(), Failure> {
-    let limited_memory = !app.settings().policy_flag("shards_overbooking");
-    let limit = app.control().hosts().first().and_then(|host| {
-        let document = documents::read(app, Subject::Host(host.id), DOCUMENT)?;
-        document.get("max_redis_servers").and_then(Value::as_u64)
-    });
-    if !limited_memory && limit.is_none() {
-        return Ok(());
-    }
-    let servers_of = |spec: &DatabaseSpec| u64::from(spec.shards) * (1 + u64::from(spec.replicas));
-    let (mut memory, mut servers) = (wanted.memory_bytes, servers_of(wanted));
-    for view in app.control().databases(&own_caller(app)) {
-        if Some(view.database.id) != known {
-            memory = memory.saturating_add(view.database.spec.memory_bytes);
-            servers += servers_of(&view.database.spec);
-        }
-    }
-    let refused = |why: &str| Err(Failure::not_acceptable("insufficient_resources", why));
-    if limited_memory && memory > app.control().host_facts().memory_bytes {
-        return refused("the node has less memory than all databases together would have");
-    }
-    if limit.is_some_and(|limit| servers > limit) {
-        return refused("the node would run more servers than max_redis_servers allows");
-    }
-    Ok(())
 }
 
 /// The address of the cluster's machine that clients are told.
