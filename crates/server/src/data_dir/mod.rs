@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pilothouse_model::Secret;
 use pilothouse_runtime_local::Account;
@@ -261,22 +262,41 @@ fn set_access(root: &Path, account: Option<&Account>) -> Result<(), DataDirError
         .map_err(|error| io_error("cannot change the mode of", root, error))
 }
 
+/// How long a lock may outlive the control plane that took it: a child that it was just starting holds it until it has become what it
+/// is to be.
+const INHERITED_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const INHERITED_LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 fn lock(layout: &Layout) -> Result<File, DataDirError> {
     let path = &layout.lock;
     let file = files::open_private(path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(DataDirError::Locked {
-                path: layout.root.clone(),
-                holder: holder_of(&file),
-            });
+    let give_up = Instant::now() + INHERITED_LOCK_TIMEOUT;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let holder = holder_of(&file);
+                if !is_gone(&holder) || Instant::now() >= give_up {
+                    return Err(DataDirError::Locked {
+                        path: layout.root.clone(),
+                        holder,
+                    });
+                }
+                std::thread::park_timeout(INHERITED_LOCK_PAUSE);
+            }
+            Err(error) => return Err(io_error("cannot lock", path, error.into())),
         }
-        Err(error) => return Err(io_error("cannot lock", path, error.into())),
     }
     files::replace_content(&file, &format!("{}\n", std::process::id()))
         .map_err(|error| io_error("cannot write", path, error))?;
     Ok(file)
+}
+
+/// Whether the holder is named and no such process lives any more.
+fn is_gone(holder: &str) -> bool {
+    holder
+        .strip_prefix("process ")
+        .is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 fn holder_of(mut lock: &File) -> String {

@@ -111,7 +111,10 @@ fn doctor_tells_what_is_installed_and_what_to_do_and_leaves_nothing_behind() {
         .find(|check| check["subject"] == "engine" && check["verdict"] == "ok")
         .unwrap();
     assert!(redis["finding"].as_str().unwrap().contains("redis-server"), "{redis}");
-    let listener = checks.iter().find(|check| check["subject"] == "listeners").unwrap();
+    let about_the_taken = |check: &&serde_json::Value| {
+        check["subject"] == "listeners" && check["finding"].as_str().is_some_and(|text| text.contains(&address))
+    };
+    let listener = checks.iter().find(about_the_taken).unwrap();
     assert_eq!(listener["verdict"], "problem");
     assert!(
         listener["remedy"].as_str().unwrap().contains("listen.globo"),

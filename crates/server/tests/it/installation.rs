@@ -228,8 +228,10 @@ impl Database {
 
 /// The only file of a directory.
 pub(crate) fn only_file(directory: &Path) -> std::path::PathBuf {
-    let mut files = fs::read_dir(directory).expect("it can be read");
-    let file = files.next().expect("a file").expect("it can be read").path();
-    assert!(files.next().is_none(), "more than one file in {}", directory.display());
-    file
+    let files = fs::read_dir(directory)
+        .expect("it can be read")
+        .map(|file| file.expect("it can be read").path());
+    let mut files: Vec<std::path::PathBuf> = files.collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
 }
