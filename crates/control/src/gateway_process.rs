@@ -1,28 +1,41 @@
-//! The gateway process: started, watched and started again by us, and left running when we stop.
+//! The gateway process: started, watched and started again by us, left running when we stop, and followed by a successor when it runs
+//! another program than ours.
+//!
+//! The runtime knows one process of each id at a time, and in a handover there are two. So the gateway has two ids, and lives under
+//! either; a successor is started under the other one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pilothouse_model::{ProcessState, ServerId};
-use pilothouse_runtime::LaunchRequest;
+use pilothouse_model::{EventDraft, ProcessState, ServerId, Severity, Subject};
+use pilothouse_runtime::{LaunchRequest, RuntimeError};
 
 use crate::{Control, ControlError};
 
-/// The id under which the runtime knows the gateway; no server ever has it.
+/// The id under which the runtime knows the first gateway; no server ever has it.
 pub const GATEWAY_PROCESS: ServerId = ServerId::from_bytes(*b"pilothouse-gatew");
+
+/// Both ids of gateways. The second is that of a successor, and of its successor's predecessor.
+pub const GATEWAY_PROCESSES: [ServerId; 2] = [GATEWAY_PROCESS, ServerId::from_bytes(*b"pilothouse-gatex")];
 
 /// Pause after a start of the gateway that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Whether the id is the gateway's.
+/// How long a handover may take. A gateway that does not answer ends it much earlier; this bounds one with very many connections.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of the log of a successor that a failed handover tells.
+const LOG_LINES: usize = 3;
+
+/// Whether the id is a gateway's.
 pub(crate) fn is_gateway(server: ServerId) -> bool {
-    server == GATEWAY_PROCESS
+    GATEWAY_PROCESSES.contains(&server)
 }
 
 impl Control {
-    /// Starts the gateway, or finds the one that runs, and keeps one running until control stops. `request.server` is
-    /// [`GATEWAY_PROCESS`].
-    pub async fn keep_gateway(&self, request: LaunchRequest) -> Result<(), ControlError> {
-        self.ensure_gateway(&request).await?;
+    /// Starts the gateway, or finds the one that runs, and keeps one running until control stops. True when this call started it.
+    /// `request.server` is [`GATEWAY_PROCESS`], and the arguments ask it to take over from whichever gateway serves.
+    pub async fn keep_gateway(&self, request: LaunchRequest) -> Result<bool, ControlError> {
+        let started = self.ensure_gateway(&request).await?;
         let control = self.clone();
         self.0.tasks.spawn(async move {
             let stopped = control.0.tasks.stopped().clone();
@@ -31,34 +44,111 @@ impl Control {
                     () = control.0.gateway_exited.notified() => {}
                     () = stopped.cancelled() => return,
                 }
-                tracing::warn!("the gateway ended and is started again");
-                while let Err(error) = control.ensure_gateway(&request).await {
-                    tracing::error!(%error, "the gateway does not start");
-                    tokio::select! {
-                        () = tokio::time::sleep(RETRY_PAUSE) => {}
-                        () = stopped.cancelled() => return,
+                loop {
+                    match control.ensure_gateway(&request).await {
+                        Ok(true) => tracing::warn!("the gateway ended and was started again"),
+                        // A predecessor that has handed over, or a successor that could not take over.
+                        Ok(false) => {}
+                        Err(error) => {
+                            tracing::error!(?error, "the gateway does not start");
+                            tokio::select! {
+                                () = tokio::time::sleep(RETRY_PAUSE) => continue,
+                                () = stopped.cancelled() => return,
+                            }
+                        }
                     }
+                    break;
                 }
             }
         });
-        Ok(())
+        Ok(started)
     }
 
-    async fn ensure_gateway(&self, request: &LaunchRequest) -> Result<(), ControlError> {
-        let (process, _) = self
-            .0
-            .runtime
-            .adopt(request.server)
-            .await
-            .map_err(ControlError::internal)?;
-        if matches!(process, ProcessState::Running { .. }) {
-            return Ok(());
+    /// Starts a successor of the running gateway and waits until one of the two has ended: the old one when the handover was carried
+    /// out, the new one when not. Connections stay in either case. A handover that an earlier control plane began is waited for instead.
+    ///
+    /// # Errors
+    /// When the successor ended, or neither did in time, with what it said last. The old gateway goes on then.
+    pub async fn replace_gateway(&self, request: &LaunchRequest) -> Result<(), ControlError> {
+        let deadline = Instant::now() + HANDOVER_PATIENCE;
+        let [first, second] = GATEWAY_PROCESSES;
+        let (old, new, both) = match (self.is_running(first).await?, self.is_running(second).await?) {
+            (true, both) => (first, second, both),
+            (false, true) => (second, first, false),
+            (false, false) => return self.ensure_gateway(request).await.map(drop),
+        };
+        let runtime = &self.0.runtime;
+        if !both {
+            let mut successor = request.clone();
+            successor.server = new;
+            runtime.launch(successor).await.map_err(ControlError::internal)?;
         }
-        self.0
-            .runtime
-            .launch(request.clone())
-            .await
-            .map(|_| ())
-            .map_err(ControlError::internal)
+        // Both wait for events and may be dropped.
+        let ended = tokio::select! {
+            ended = runtime.wait_released(old, deadline) => ended.map(|()| old),
+            ended = runtime.wait_released(new, deadline) => ended.map(|()| new),
+        };
+        match ended {
+            Ok(ended) if ended == old => Ok(()),
+            Ok(_) => {
+                let said = runtime.log_tail(new, LOG_LINES).await.unwrap_or_default().join(" | ");
+                Err(ControlError::internal(format!("the successor ended: {said}")))
+            }
+            Err(RuntimeError::Timeout { .. }) => Err(ControlError::internal("neither gateway ended in time")),
+            Err(error) => Err(ControlError::internal(error)),
+        }
+    }
+
+    /// Ends every gateway and waits for that, at most until `deadline`. For a start that failed and had started one. To be called when
+    /// control has stopped, since it would start another one.
+    pub async fn end_gateway(&self, deadline: Instant) {
+        for gateway in GATEWAY_PROCESSES {
+            if let Err(error) = self.0.runtime.kill(gateway, deadline).await {
+                tracing::warn!(%error, "the gateway that this start made cannot be ended");
+            }
+        }
+    }
+
+    /// Writes down how the replacement of the gateway went, for whoever reads events.
+    pub async fn report_gateway(&self, kind: &str, severity: Severity, message: String) {
+        let draft = EventDraft {
+            kind: kind.to_owned(),
+            severity,
+            subject: Subject::Installation,
+            tenant: None,
+            actor: "gateway".to_owned(),
+            operation: None,
+            message,
+            facts: serde_json::Value::Null,
+        };
+        if let Err(error) = self.record_event(draft).await {
+            tracing::warn!(?error, "an event of the gateway could not be stored");
+        }
+    }
+
+    /// Starts the gateway when none runs; says whether it did.
+    async fn ensure_gateway(&self, request: &LaunchRequest) -> Result<bool, ControlError> {
+        let mut free = None;
+        for gateway in GATEWAY_PROCESSES {
+            match self.process_of(gateway).await? {
+                ProcessState::Running { .. } => return Ok(false),
+                ProcessState::Absent => free = free.or(Some(gateway)),
+                // Something of it still lives under that id; the other one may be free.
+                ProcessState::Leftover | ProcessState::Unknown => {}
+            }
+        }
+        let mut request = request.clone();
+        request.server = free.unwrap_or(request.server);
+        let launched = self.0.runtime.launch(request).await;
+        launched.map(|_| true).map_err(ControlError::internal)
+    }
+
+    async fn is_running(&self, gateway: ServerId) -> Result<bool, ControlError> {
+        Ok(matches!(self.process_of(gateway).await?, ProcessState::Running { .. }))
+    }
+
+    async fn process_of(&self, gateway: ServerId) -> Result<ProcessState, ControlError> {
+        let adopted = self.0.runtime.adopt(gateway).await;
+        adopted.map(|(process, _)| process).map_err(ControlError::internal)
     }
 }

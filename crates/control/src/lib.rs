@@ -45,7 +45,7 @@ pub use control::{Control, ControlSettings, Parts};
 pub use database::DataFile;
 pub use error::{ControlError, Field, Noun};
 pub use events::EventFilter;
-pub use gateway_process::GATEWAY_PROCESS;
+pub use gateway_process::{GATEWAY_PROCESS, GATEWAY_PROCESSES};
 pub use hosts::HostChange;
 pub use ids::{IdScheme, IdSchemes, SubjectKind};
 pub use pilothouse_engine::Reply;

@@ -83,6 +83,18 @@ impl GatewayClient {
         self.shared.state().peer().cloned()
     }
 
+    /// Waits until another process than `predecessor` serves at the other end, and says who.
+    ///
+    /// Errors: [`GatewayError::Unreachable`] when that takes longer than the patience of this client. Cancel-safe.
+    pub async fn successor_of(&self, predecessor: u32) -> Result<GatewayPeer, GatewayError> {
+        let mut peers = self.shared.state().peers();
+        let other = peers.wait_for(|peer| peer.as_ref().is_some_and(|peer| peer.pid != predecessor));
+        match tokio::time::timeout(self.patience, other).await {
+            Ok(Ok(peer)) => Ok(peer.clone().expect("that is what was waited for")),
+            Ok(Err(_)) | Err(_) => Err(GatewayError::Unreachable("no successor has come".into())),
+        }
+    }
+
     /// Endpoints that the gateway could not bind when it got the table, and goes on trying to.
     pub fn unbound(&self) -> Vec<BindFailure> {
         self.shared.state().unbound().to_vec()

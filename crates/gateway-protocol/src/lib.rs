@@ -9,6 +9,7 @@ mod client;
 pub mod frame;
 mod message;
 mod paths;
+mod program;
 mod route;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use pilothouse_model::{DatabaseId, Endpoint};
 pub use client::{DEFAULT_PATIENCE, GatewayClient};
 pub use message::{BindFailure, Change, FromGateway, GatewayPeer, PROTOCOL_VERSION, ToGateway};
 pub use paths::GatewayPaths;
+pub use program::{build_of, own_program};
 pub use route::{Backend, EndpointLoad, Route, RouteState};
 
 /// What can go wrong between control plane and gateway.

@@ -79,7 +79,8 @@ pub struct BindFailure {
 pub struct GatewayPeer {
     /// Its process id.
     pub pid: u32,
-    /// Its program version; one that differs from the control plane's own asks for a handover to a successor.
+    /// Its version and build, as [`own_program`](crate::own_program) says them; what differs from the control plane's own asks for a
+    /// handover to a successor.
     pub program: String,
 }
 

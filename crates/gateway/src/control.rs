@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use pilothouse_gateway_protocol::frame::{self, FRAME_LIMIT, FrameError, FrameReader, GREETING_LIMIT};
-use pilothouse_gateway_protocol::{FromGateway, GatewayPeer, PROTOCOL_VERSION, ToGateway};
+use pilothouse_gateway_protocol::{FromGateway, GatewayPeer, PROTOCOL_VERSION, ToGateway, own_program};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
@@ -121,7 +121,7 @@ async fn converse(
     }
     let welcome = FromGateway::Welcome(GatewayPeer {
         pid: std::process::id(),
-        program: env!("CARGO_PKG_VERSION").into(),
+        program: own_program(),
     });
     frame::encode(&welcome, &mut out)?;
     reader.set_limit(FRAME_LIMIT);

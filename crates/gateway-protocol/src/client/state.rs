@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use pilothouse_model::DatabaseId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{BindFailure, Change, EndpointLoad, FromGateway, GatewayError, GatewayPeer, Route, RouteState, ToGateway};
 
@@ -24,6 +24,8 @@ pub(super) struct State {
     waiting: BTreeMap<u64, Waiting>,
     loads: BTreeMap<u64, Answer<Vec<EndpointLoad>>>,
     connection: Connection,
+    /// Tells of every connection that stands; keeps the last one while there is none.
+    peers: watch::Sender<Option<GatewayPeer>>,
     unbound: Vec<BindFailure>,
 }
 
@@ -71,6 +73,7 @@ impl State {
             waiting: BTreeMap::new(),
             loads: BTreeMap::new(),
             connection: Connection::Away("not connected yet".into()),
+            peers: watch::Sender::new(None),
             unbound: Vec::new(),
         }
     }
@@ -80,6 +83,11 @@ impl State {
             Connection::Up { peer, .. } => Some(peer),
             _ => None,
         }
+    }
+
+    /// Who was at the other end last, and news of whoever comes.
+    pub(super) fn peers(&self) -> watch::Receiver<Option<GatewayPeer>> {
+        self.peers.subscribe()
     }
 
     pub(super) fn unbound(&self) -> &[BindFailure] {
@@ -178,6 +186,7 @@ impl State {
             // The receiving end is held by our caller, so this cannot fail; a lost message would only cost the load's patience.
             let _ = outbox.send(ToGateway::Load { request: *request });
         }
+        self.peers.send_replace(Some(peer.clone()));
         self.connection = Connection::Up { peer, outbox };
         self.table()
     }

@@ -97,7 +97,7 @@ impl Core {
             settings: settings(configuration, data_dir)?,
         };
         let control = Control::new(parts).await?;
-        let gateway = gateway::start(&control, data_dir).await?;
+        let (gateway, _) = gateway::start(&control, data_dir).await?;
         late.arrive(&gateway);
         control.start().await?;
         Ok(Self {

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pilothouse_control::GATEWAY_PROCESS;
+use pilothouse_control::GATEWAY_PROCESSES;
 use pilothouse_secrets::Keyring;
 use pilothouse_store::Store;
 
@@ -81,9 +81,10 @@ fn holds_servers(servers: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let gateway = GATEWAY_PROCESS.to_string();
+    let gateways = GATEWAY_PROCESSES.map(|id| id.to_string());
     for entry in entries {
-        if entry?.file_name() != gateway.as_str() {
+        let name = entry?.file_name();
+        if gateways.iter().all(|gateway| name != gateway.as_str()) {
             return Ok(true);
         }
     }
@@ -100,7 +101,9 @@ mod tests {
         let at = |name: &str| directory.path().join(name);
         let look = || check(&at("key"), &at("store.redb"), &at("servers"));
         assert!(look().is_ok(), "a new directory");
-        std::fs::create_dir_all(at("servers").join(GATEWAY_PROCESS.to_string())).unwrap();
+        for gateway in GATEWAY_PROCESSES {
+            std::fs::create_dir_all(at("servers").join(gateway.to_string())).unwrap();
+        }
         assert!(look().is_ok(), "the gateway needs no record");
         std::fs::create_dir(at("servers").join("some-server")).unwrap();
         let error = look().unwrap_err();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use pilothouse_test_support::{TestDir, free_port, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::program::pilothouse;
+use crate::program::{PROGRAM, program_at};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const USER: &str = "admin@example.com";
@@ -24,6 +24,10 @@ const RUN_AS: &str = "65534:65534";
 /// An installation; everything of it is ended when this is dropped.
 pub(crate) struct Installation {
     pub(crate) directory: TestDir,
+    /// What is started; another copy after an upgrade.
+    pub(crate) program: PathBuf,
+    /// Settings of this test's own, as variables without their prefix.
+    pub(crate) settings: Vec<(&'static str, String)>,
     port: u16,
     serving: Option<Child>,
 }
@@ -38,9 +42,16 @@ pub(crate) struct Database {
 impl Installation {
     /// Starts one and bootstraps its cluster.
     pub(crate) async fn new() -> Self {
+        Self::with(Vec::new()).await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn with(settings: Vec<(&'static str, String)>) -> Self {
         let directory = TestDir::new();
         let mut installation = Self {
             directory,
+            program: PROGRAM.into(),
+            settings,
             port: free_port(),
             serving: None,
         };
@@ -62,7 +73,8 @@ impl Installation {
     /// Starts the control plane and waits until it is ready.
     pub(crate) fn start(&mut self) {
         let http = format!("127.0.0.1:{}", self.port);
-        let mut command = pilothouse(self.directory.path());
+        let log = fs::File::options().append(true).create(true).open(self.log_file());
+        let mut command = program_at(&self.program, self.directory.path());
         command
             .arg("serve")
             .env("PILOTHOUSE_SERVER__DATA_DIR", self.directory.join("data"))
@@ -70,7 +82,7 @@ impl Installation {
             .env("PILOTHOUSE_ADMIN__PASSWORD", "secret-of-admin")
             .env("PILOTHOUSE_LISTEN__REDIS_ENTERPRISE_HTTP", http)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+            .stderr(log.expect("the directory is ours"));
         for off in [
             "REDIS_ENTERPRISE",
             "REDIS_CLOUD",
@@ -81,12 +93,36 @@ impl Installation {
         ] {
             command.env(format!("PILOTHOUSE_LISTEN__{off}"), "off");
         }
+        for (name, value) in &self.settings {
+            command.env(format!("PILOTHOUSE_{name}"), value);
+        }
         let mut serving = command.spawn().expect("the program can be started");
         let mut line = String::new();
         let stdout = serving.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut line).expect("it can be read");
         assert!(line.starts_with("pilothouse ready"), "{line:?}");
         self.serving = Some(serving);
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.join("serve.log")
+    }
+
+    /// What every control plane of this installation has said on stderr.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).expect("it was started")
+    }
+
+    /// Process ids of gateways that run.
+    pub(crate) fn gateways(&self) -> Vec<u32> {
+        let ours = self.directory.path().to_string_lossy().into_owned();
+        let processes = fs::read_dir("/proc").expect("there are processes").flatten();
+        let pids = processes.filter_map(|process| process.file_name().to_string_lossy().parse::<u32>().ok());
+        let is_ours = |pid: &u32| {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split('\0').nth(1) == Some("gateway") && command.contains(&ours)
+        };
+        pids.filter(is_ours).collect()
     }
 
     /// `kill -9` of the control plane.
@@ -196,20 +232,17 @@ impl Drop for Installation {
 impl Database {
     /// One command through the endpoint, with the reply's first line without its type.
     pub(crate) fn call(self, arguments: &[&str]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the endpoint accepts");
-        let mut request = format!("*{}\r\n", arguments.len());
-        for argument in arguments {
-            request += &format!("${}\r\n{argument}\r\n", argument.len());
-        }
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut lines = BufReader::new(stream).lines();
-        let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
-        let first = line();
-        match first.strip_prefix('$') {
-            Some("-1") => String::new(),
-            Some(_) => line(),
-            None => first.trim_start_matches([':', '+']).to_owned(),
-        }
+        call_on(&self.connect(), arguments)
+    }
+
+    /// The endpoint.
+    pub(crate) fn address(self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
+    }
+
+    /// A connection to the endpoint.
+    pub(crate) fn connect(self) -> TcpStream {
+        TcpStream::connect(self.address()).expect("the endpoint accepts")
     }
 
     /// Fills it with `keys` keys of `bytes` bytes each, all named after `prefix`.
@@ -223,6 +256,23 @@ impl Database {
     /// How many keys it holds.
     pub(crate) fn keys(self) -> String {
         self.call(&["DBSIZE"])
+    }
+}
+
+/// One command over a connection, with the reply's first line without its type.
+pub(crate) fn call_on(mut stream: &TcpStream, arguments: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", arguments.len());
+    for argument in arguments {
+        request += &format!("${}\r\n{argument}\r\n", argument.len());
+    }
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut lines = BufReader::new(stream).lines();
+    let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
+    let first = line();
+    match first.strip_prefix('$') {
+        Some("-1") => String::new(),
+        Some(_) => line(),
+        None => first.trim_start_matches([':', '+']).to_owned(),
     }
 }
 

@@ -4,3 +4,4 @@ mod command_line;
 mod installation;
 mod program;
 mod transfers;
+mod upgrade;

@@ -3,9 +3,17 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The program that is tested.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_pilothouse");
+
 /// A command that runs the program in `directory`, with none of the variables of whoever runs the tests.
 pub(crate) fn pilothouse(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pilothouse"));
+    program_at(Path::new(PROGRAM), directory)
+}
+
+/// The same with another copy of the program.
+pub(crate) fn program_at(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(directory);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PILOTHOUSE_")) {
         command.env_remove(name);
