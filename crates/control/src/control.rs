@@ -50,7 +50,7 @@ pub struct ControlSettings {
     pub missed_probes: u32,
     /// How long a server that does not answer but works is waited for.
     pub busy_timeout: Duration,
-    /// How long a promotion waits for the candidate to read what it has received.
+    /// How long a promotion waits for a candidate that stands still and whose link is up all the same.
     pub drain_timeout: Duration,
     /// Where files that are needed for a moment go; below the data directory.
     pub scratch_dir: PathBuf,

@@ -110,6 +110,33 @@ pub(crate) async fn attach(
     replicate_from(client, primary, deadline).await
 }
 
+/// Asks for acknowledgements of more replicas than there can be: the question itself travels in the stream, and no client sees it.
+pub(crate) async fn mark_stream(client: &mut Client, deadline: Deadline) -> Result<u64, EngineError> {
+    let commands = [
+        Command::new(["WAIT", &i32::MAX.to_string(), "1"]),
+        Command::new(["INFO", "replication"]),
+    ];
+    let replies = client.exchange(&commands, deadline).await?;
+    let [asked, info] = replies.as_slice() else {
+        return Err(error::unexpected("WAIT"));
+    };
+    let seen = facts(&Info::from_reply(info)?)?;
+    // A replica refuses the question.
+    if seen.role == ServerRole::Primary {
+        check_all(std::slice::from_ref(asked))?;
+    }
+    Ok(seen.offset)
+}
+
+/// A full sync without a file ends with the primary waiting for the replica's regular report, which may be a second away; a link that is
+/// made anew continues from the backlog at once.
+pub(crate) async fn relink(client: &mut Client, deadline: Deadline) -> Result<(), EngineError> {
+    client
+        .call(&Command::new(["CLIENT", "KILL", "TYPE", "master"]), deadline)
+        .await
+        .map(drop)
+}
+
 /// Makes it follow a database that we do not run. Only what differs is sent, because a change of the account breaks no link, but one of
 /// the encryption does not reach a link that is up.
 pub(crate) async fn follow_external(

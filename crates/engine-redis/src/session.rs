@@ -69,6 +69,14 @@ impl Session for RedisSession {
         replication::attach(&mut self.client, &self.applied, primary, deadline).await
     }
 
+    async fn mark_stream(&mut self, deadline: Deadline) -> Result<u64, EngineError> {
+        replication::mark_stream(&mut self.client, deadline).await
+    }
+
+    async fn relink(&mut self, deadline: Deadline) -> Result<(), EngineError> {
+        replication::relink(&mut self.client, deadline).await
+    }
+
     async fn follow_external(&mut self, source: &SyncSource, deadline: Deadline) -> Result<(), EngineError> {
         replication::follow_external(&mut self.client, source, deadline).await
     }

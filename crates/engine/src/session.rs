@@ -120,6 +120,13 @@ pub trait Session: Send {
     /// Makes it a replica of a server of the same database. Success when it already follows it.
     async fn attach(&mut self, primary: &Peer, deadline: Deadline) -> Result<(), EngineError>;
 
+    /// Puts a mark that changes no data into the stream to the replicas of this primary; returns the offset behind it. A replica that has
+    /// reached it gets everything. Of a server that follows another it is just its offset: such a server adds nothing to the stream.
+    async fn mark_stream(&mut self, deadline: Deadline) -> Result<u64, EngineError>;
+
+    /// Makes a replica open its link anew. It goes on from where it is.
+    async fn relink(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+
     /// Makes it follow a database that we do not run. Success when it already follows it.
     async fn follow_external(&mut self, source: &SyncSource, deadline: Deadline) -> Result<(), EngineError>;
 

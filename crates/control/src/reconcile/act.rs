@@ -15,7 +15,7 @@ use super::{Record, StepError};
 use crate::{Control, events, fault, health};
 
 /// How long a server may take to do what it is told.
-const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a deliberate end may take: the server saves what its persistence asks for first.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory that a server may use beyond its limit for data: buffers, copy on write of a snapshot, fragmentation.
@@ -43,7 +43,7 @@ impl Control {
             Step::Release(id) => self.release(record, server(*id)?).await,
             Step::FollowSource(id) => self.follow_source(record, server(*id)?).await,
             Step::Attach { replica, primary } => self.attach(record, server(*replica)?, server(*primary)?).await,
-            Step::MarkSynced(id) => self.mark_synced(record, *id, true).await,
+            Step::MarkSynced(id) => self.confirm_synced(record, server(*id)?).await,
             Step::MarkUnsynced(id) => self.mark_synced(record, *id, false).await,
             Step::FailOver(failover) => self.carry_out_failover(record, failover).await,
             Step::ResolveIntent { promoted } => self.resolve_intent(record, *promoted).await,
@@ -277,53 +277,6 @@ impl Control {
         kept.settle(outcome)?;
         memory.lock().facts_at = None;
         Ok(())
-    }
-
-    async fn attach(&self, record: &Record, replica: &Server, primary: &Server) -> Result<(), StepError> {
-        let port = if record.spec.network.encrypt_replication {
-            primary.ports.tls
-        } else {
-            primary.ports.plain
-        };
-        let peer = Peer {
-            host: self.0.settings.server_address.to_string(),
-            port,
-        };
-        let deadline = Instant::now() + STEP_TIMEOUT;
-        let memory = self.0.memories.of(replica.id);
-        let mut kept = self.session(record, replica, &memory, deadline).await?;
-        let outcome = kept.session().attach(&peer, deadline).await;
-        kept.settle(outcome)?;
-        memory.lock().facts_at = None;
-        Ok(())
-    }
-
-    async fn mark_synced(&self, record: &Record, replica: ServerId, synced: bool) -> Result<(), StepError> {
-        let epoch = record.layout.shards.first().map(|shard| shard.lineage.epoch);
-        self.amend(record.id, Urgency::Normal, move |database| {
-            let name = database.name.clone();
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
-            if Some(shard.lineage.epoch) != epoch || shard.lineage.primary == Some(replica) {
-                return Err(StepError::Outdated);
-            }
-            shard.lineage.synced.retain(|id| *id != replica);
-            let (kind, severity, message) = if synced {
-                shard.lineage.synced.push(replica);
-                (
-                    "replica-in-sync",
-                    Severity::Info,
-                    format!("replica {replica} of {name} is in sync"),
-                )
-            } else {
-                (
-                    "replica-lost",
-                    Severity::Warning,
-                    format!("replica {replica} of {name} is out of sync"),
-                )
-            };
-            Ok(Some(about_server(database, replica, kind, severity, message)))
-        })
-        .await
     }
 
     /// Restarts a running server deliberately: it ends by itself and saves what its persistence asks for. The next pass starts it.

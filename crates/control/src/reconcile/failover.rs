@@ -104,17 +104,29 @@ impl Control {
     }
 
     /// Waits until the candidate itself says that its link is down: only then has it read all that reached this machine.
+    ///
+    /// Bounded from its last progress, not from the death of the primary: a candidate that was stalled has everything still to read. A link
+    /// that stays up without progress is held by a child of the dead primary.
     async fn drain(&self, record: &Record, candidate: &Server) -> Result<ReplicationFacts, StepError> {
-        let give_up = Instant::now() + self.0.settings.drain_timeout;
-        loop {
-            let seen = self
-                .ask_replication(record, candidate, give_up + PROMOTE_TIMEOUT)
-                .await?;
-            if seen.link_up != Some(true) || seen.role == ServerRole::Primary || Instant::now() >= give_up {
-                return Ok(seen);
+        let mut seen = self.ask_candidate(record, candidate).await?;
+        let mut moved = Instant::now();
+        while seen.link_up == Some(true) && seen.role == ServerRole::Replica {
+            if moved.elapsed() >= self.0.settings.drain_timeout {
+                break;
             }
             tokio::time::sleep(DRAIN_POLL).await;
+            let now = self.ask_candidate(record, candidate).await?;
+            if now.offset != seen.offset {
+                moved = Instant::now();
+            }
+            seen = now;
         }
+        Ok(seen)
+    }
+
+    async fn ask_candidate(&self, record: &Record, candidate: &Server) -> Result<ReplicationFacts, StepError> {
+        self.ask_replication(record, candidate, Instant::now() + PROMOTE_TIMEOUT)
+            .await
     }
 
     async fn promote(
@@ -183,7 +195,7 @@ impl Control {
         Ok(kept.settle(outcome)?)
     }
 
-    async fn ask_replication(
+    pub(super) async fn ask_replication(
         &self,
         record: &Database,
         server: &Server,

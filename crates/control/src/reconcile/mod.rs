@@ -12,6 +12,7 @@ mod observe;
 pub(crate) mod orphans;
 pub(crate) mod pass;
 mod record;
+mod replicas;
 mod scheduler;
 mod settings;
 
@@ -49,6 +50,9 @@ pub(crate) enum StepError {
     /// The change could not be committed.
     #[error("{0}")]
     Control(#[from] ControlError),
+    /// The replica shows no sign of what was written on its primary.
+    #[error("replica {0} does not get what its primary writes yet")]
+    NotFed(pilothouse_model::ServerId),
     /// The record changed since the step was planned.
     #[error("the database changed meanwhile")]
     Outdated,

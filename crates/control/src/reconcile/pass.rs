@@ -29,6 +29,7 @@ pub(crate) async fn run(control: &Control, id: DatabaseId) -> Option<Duration> {
     match carry_out(control, &record, operation.as_deref(), &decided).await {
         Ok(()) => Some(decided.look_again),
         Err(StepError::Outdated) => Some(Duration::ZERO),
+        Err(StepError::NotFed(_)) => Some(control.0.settings.policy.busy_pause),
         Err(error) => {
             tracing::warn!(database = %id, name = %record.name, decision = %decided.sentence, %error, "a step failed");
             Some(RETRY_PAUSE)

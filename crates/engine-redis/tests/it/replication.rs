@@ -80,6 +80,38 @@ async fn attach_syncs_fast_and_promote_keeps_the_data() {
     }
 }
 
+/// A link that is up is not yet a stream: see the mark, and hasten it.
+#[tokio::test]
+async fn a_mark_shows_that_a_replica_is_fed_and_changes_nothing() {
+    for product in products() {
+        let [(primary, mut primary_session), (_replica, mut replica_session)] = pair(&product).await;
+        let before = run(&mut primary.management(), &["DBSIZE"]).unwrap();
+        let mark = primary_session.mark_stream(soon()).await.unwrap();
+        let begun = Instant::now();
+        replica_session.relink(soon()).await.unwrap();
+        eventually("fed", async || {
+            let seen = replica_session.replication(soon()).await.unwrap();
+            seen.link_up == Some(true) && seen.offset >= mark
+        })
+        .await;
+        println!("made anew and fed: {:?}", begun.elapsed());
+        let next = primary_session.mark_stream(soon()).await.unwrap();
+        assert!(
+            next > mark,
+            "each mark is a place of its own in the stream: {next}, {mark}"
+        );
+        eventually("the next mark", async || {
+            replica_session.replication(soon()).await.unwrap().offset >= next
+        })
+        .await;
+        assert_eq!(run(&mut primary.management(), &["DBSIZE"]).unwrap(), before);
+        assert!(
+            replica_session.mark_stream(soon()).await.is_ok(),
+            "a replica adds nothing, and says where it is"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_closed_primary_feeds_nobody_and_replication_alone_serves_no_client() {
     for product in products() {

@@ -260,6 +260,19 @@ impl Session for SimSession {
         })
     }
 
+    async fn mark_stream(&mut self, _deadline: Deadline) -> Result<u64, EngineError> {
+        self.process(|process| {
+            if process.source_port.is_none() {
+                process.data.mark();
+            }
+            process.data.offset()
+        })
+    }
+
+    async fn relink(&mut self, _deadline: Deadline) -> Result<(), EngineError> {
+        self.process(|process| process.unfed_steps = 0)
+    }
+
     async fn follow_external(&mut self, _source: &SyncSource, _deadline: Deadline) -> Result<(), EngineError> {
         Err(EngineError::new(
             ErrorClass::Unsupported,

@@ -135,7 +135,7 @@ impl World {
     pub fn read(&self, database: DatabaseId) -> Option<Vec<u64>> {
         let state = self.lock();
         let process = state.servers.get(&state.behind_endpoint(database)?)?.process.as_ref()?;
-        process.takes_writes().then(|| process.data.writes.clone())
+        process.takes_writes().then(|| process.data.read())
     }
 
     /// Lets replication go on by one step everywhere.

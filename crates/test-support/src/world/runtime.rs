@@ -78,6 +78,7 @@ impl Runtime for World {
             link_up: false,
             syncing: false,
             received: Vec::new(),
+            unfed_steps: 0,
             paused: false,
             fence: Fence::Closed,
             port: argument("port=").unwrap_or(0),

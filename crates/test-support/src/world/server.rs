@@ -25,6 +25,16 @@ impl Dataset {
         self.writes.push(write);
     }
 
+    /// Moves the offset on without a write of anybody.
+    pub(super) fn mark(&mut self) {
+        self.writes.push(MARK);
+    }
+
+    /// What clients wrote.
+    pub fn read(&self) -> Vec<u64> {
+        self.writes.iter().copied().filter(|write| *write != MARK).collect()
+    }
+
     /// Its writes as a snapshot file holds them.
     pub fn to_file(&self) -> Vec<u8> {
         let lines = self.writes.iter().map(|write| format!("{write}\n"));
@@ -58,6 +68,11 @@ pub struct SimServer {
     pub process: Option<Process>,
 }
 
+/// A mark in the stream; no client writes it.
+const MARK: u64 = u64::MAX;
+/// How long a primary holds its stream back from a replica that just synced, in steps of replication. Real servers do so for up to a second.
+const UNFED_STEPS: u32 = 3;
+
 /// A running process.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fault or a fact of its own")]
@@ -82,6 +97,8 @@ pub struct Process {
     pub syncing: bool,
     /// Received and not read yet.
     pub received: Vec<u64>,
+    /// After a full sync the link is up and nothing flows for so many steps.
+    pub unfed_steps: u32,
     /// Writes are held back.
     pub paused: bool,
     /// Who may use it.
@@ -168,6 +185,9 @@ impl State {
             process.syncing = false;
             process.link_up = true;
             process.received.clear();
+            process.unfed_steps = UNFED_STEPS;
+        } else if process.unfed_steps > 0 {
+            process.unfed_steps -= 1;
         } else {
             process.link_up = true;
             process.data.history.clone_from(&data.history);
