@@ -48,7 +48,8 @@ fn facts(info: Info, fenced: bool) -> Result<ServerFacts, EngineError> {
     })
 }
 
-/// Totals and gauges by the server's names; `keys` and `expires` are ours: the sums over the key space.
+/// Totals and gauges by the server's names, errors by their codes as `errorstat_<code>`; `keys` and `expires` are ours: the sums over
+/// the key space.
 pub(crate) async fn load(client: &mut Client, deadline: Deadline) -> Result<Load, EngineError> {
     let reply = client.call(&Command::new(["INFO", "all"]), deadline).await?;
     let load = numbers(&Info::from_reply(&reply)?);
@@ -75,6 +76,11 @@ fn numbers(info: &Info) -> Load {
                     _ => {}
                 }
             }
+        } else if name.starts_with("errorstat_") {
+            let count = info::fields(value).find(|(field, _)| *field == "count");
+            if let Some(count) = count.and_then(|(_, count)| count.parse().ok()) {
+                load.numbers.insert(name.to_owned(), count);
+            }
         } else if let Some(number) = value.parse::<f64>().ok().filter(|number| number.is_finite()) {
             load.numbers.insert(name.to_owned(), number);
         }
@@ -92,7 +98,7 @@ mod tests {
     const TEXT: &str = "redis_version:7.2.4\r\nvalkey_version:8.0.1\r\nrun_id:abc\r\nprocess_id:7\r\nuptime_in_seconds:9\r\nused_memory:1000\r\n\
         loading:1\r\nloading_loaded_perc:12.50\r\nrole:master\r\nmaster_replid:f0\r\nmaster_replid2:0000000000000000000000000000000000000000\r\n\
         master_repl_offset:14\r\nconnected_slaves:0\r\nused_memory_peak_perc:98.10%\r\nmem_fragmentation_ratio:7.50\r\n\
-        cmdstat_GET:calls=3,usec=12,usec_per_call=4.00,rejected_calls=0,failed_calls=0\r\ncmdstat_config|get:calls=1,usec=2\r\ndb0:keys=5,expires=1,avg_ttl=0\r\n";
+        cmdstat_GET:calls=3,usec=12,usec_per_call=4.00,rejected_calls=0,failed_calls=0\r\ncmdstat_config|get:calls=1,usec=2\r\nerrorstat_WRONGPASS:count=4\r\ndb0:keys=5,expires=1,avg_ttl=0\r\n";
 
     #[test]
     fn facts_of_a_valkey_that_loads() {
@@ -111,6 +117,7 @@ mod tests {
         assert_eq!(load.calls["get"], 3);
         assert_eq!(load.calls["config|get"], 1);
         assert_eq!(load.micros["get"], 12);
+        assert_eq!(load.numbers["errorstat_WRONGPASS"], 4.0);
         assert_eq!(load.numbers["mem_fragmentation_ratio"], 7.5);
         assert_eq!(load.numbers["keys"], 5.0);
         assert!(!load.numbers.contains_key("used_memory_peak_perc") && !load.numbers.contains_key("role"));
