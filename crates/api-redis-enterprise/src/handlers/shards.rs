@@ -17,21 +17,21 @@ use crate::wire::shard::Shard;
 
 pub(crate) async fn list_of_bdb(app: App, call: Call) -> Answer {
     let view = bdbs::find(&app, &call)?;
-    Ok(ok(&shown(&app, &call, &view)))
+    Ok(ok(&shown(&app, &call, vec![view]).await))
 }
 
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let all = app.control().databases(&call.caller);
-    Ok(ok(&all
-        .iter()
-        .flat_map(|view| shown(&app, &call, view))
-        .collect::<Vec<_>>()))
+    Ok(ok(&shown(&app, &call, all).await))
 }
 
 pub(crate) async fn get(app: App, call: Call) -> Answer {
     let (view, server) = find(&app, &call, call.uid("uid")?)?;
     let uid = app.uid(Subject::Server(server)).to_string();
-    let found = shown(&app, &call, &view).into_iter().find(|shard| shard.uid == uid);
+    let found = shown(&app, &call, vec![view])
+        .await
+        .into_iter()
+        .find(|shard| shard.uid == uid);
     Ok(ok(&found.ok_or_else(|| unknown(&uid))?))
 }
 
@@ -39,14 +39,22 @@ fn unknown(uid: &str) -> Failure {
     Failure::not_found("shard_not_exist", format!("there is no shard {uid}"))
 }
 
-/// The shards of a database, masters first.
-fn shown(app: &App, call: &Call, view: &DatabaseView) -> Vec<Shard> {
+/// The shards of databases, masters first in each. Whoever wants to know keys of `INFO` wants to know them as they are now.
+async fn shown(app: &App, call: &Call, mut views: Vec<DatabaseView>) -> Vec<Shard> {
     let keys: Vec<&str> = call
         .request
         .query
         .all("extra_info_keys")
         .flat_map(|keys| keys.split(','))
         .collect();
+    if !keys.is_empty() {
+        views = app.control().look_at_servers(views).await;
+    }
+    views.iter().flat_map(|view| of_database(app, view, &keys)).collect()
+}
+
+/// The shards of a database, masters first.
+fn of_database(app: &App, view: &DatabaseView, keys: &[&str]) -> Vec<Shard> {
     let bdb = app.uid(Subject::Database(view.database.id));
     let shards = view.database.layout.shards.iter();
     let of = |shard: &pilothouse_model::Shard, server: &pilothouse_model::Server| {
@@ -55,7 +63,7 @@ fn shown(app: &App, call: &Call, view: &DatabaseView) -> Vec<Shard> {
             bdb,
             node: app.uid(Subject::Host(server.host)),
         };
-        shard::show(view, shard, server, uids, &keys)
+        shard::show(view, shard, server, uids, keys)
     };
     let mut shown: Vec<Shard> = shards
         .flat_map(|shard| shard.servers.iter().map(move |server| of(shard, server)))

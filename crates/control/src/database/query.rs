@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use pilothouse_engine::Reply;
 use pilothouse_model::{
     Database, DatabaseId, Liveness, Observation, Operation, ServerId, ServerObservation, Timestamp,
@@ -14,6 +15,10 @@ use crate::{Caller, Control, ControlError, DatabaseView, Noun};
 
 /// How long a command that a client gives through the API may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may take to say how it is, before what it said last is good enough.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Databases whose servers are asked at once.
+const LOOKS_AT_ONCE: usize = 32;
 
 /// A file that holds data of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,34 @@ impl Control {
         let database = self.store().view().database_of_server(server);
         let database = database.and_then(|id| self.database(caller, id).ok());
         database.ok_or(ControlError::not_found(Noun::Server))
+    }
+
+    /// The views with what their servers say of themselves now. A server that does not answer at once keeps what it said last.
+    pub async fn look_at_servers(&self, views: Vec<DatabaseView>) -> Vec<DatabaseView> {
+        let looks = views.into_iter().map(|view| self.look_at_servers_of(view));
+        futures_util::stream::iter(looks)
+            .buffered(LOOKS_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn look_at_servers_of(&self, mut view: DatabaseView) -> DatabaseView {
+        let deadline = Instant::now() + LOOK_TIMEOUT;
+        let record = Arc::clone(&view.database);
+        let asked = record.layout.servers().map(|server| async {
+            let mut session = self.connect(&record, server, deadline).await.ok()?;
+            let facts = session.observe(deadline).await.ok()?;
+            Some((server.id, facts))
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        let servers = &mut Arc::make_mut(&mut view.observation).servers;
+        for (server, facts) in answers.into_iter().flatten() {
+            if let Some(seen) = servers.get_mut(&server) {
+                seen.at = self.now();
+                seen.facts = Some(facts);
+            }
+        }
+        view
     }
 
     /// Runs one client command with full rights on the primary. Commands that tenants never get are refused by the driver.
