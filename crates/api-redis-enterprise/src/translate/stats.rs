@@ -43,7 +43,7 @@ const READS: &[Metric] = &[Metric::ReadRequests];
 const WRITES: &[Metric] = &[Metric::WriteRequests];
 const OTHERS: &[Metric] = &[Metric::OtherRequests];
 
-/// Engines count hits of reads only. Requests and responses are counted by the server when they are done, so both are one number.
+/// Requests and responses are counted by the server when they are done, so both are one number.
 #[rustfmt::skip]
 const BDB: &[(&str, Shown)] = &[
     ("conns", Always(Metric::Connections)),
@@ -71,8 +71,8 @@ const BDB: &[(&str, Shown)] = &[
     ("total_res", Sum(ALL_REQUESTS)),
     ("read_hits", Always(Metric::ReadHits)),
     ("read_misses", Always(Metric::ReadMisses)),
-    ("write_hits", Zero),
-    ("write_misses", Zero),
+    ("write_hits", Always(Metric::WriteHits)),
+    ("write_misses", Always(Metric::WriteMisses)),
     ("total_connections_received", Always(Metric::ConnectionsReceived)),
     ("pubsub_channels", Always(Metric::PubsubChannels)),
     ("pubsub_patterns", Always(Metric::PubsubPatterns)),
@@ -152,8 +152,8 @@ const SHARD: &[(&str, Shown)] = &[
     ("used_memory", Always(Metric::UsedMemory)),
     ("used_memory_peak", Always(Metric::UsedMemoryPeak)),
     ("used_memory_rss", Always(Metric::UsedMemoryRss)),
-    ("write_hits", Zero),
-    ("write_misses", Zero),
+    ("write_hits", Always(Metric::WriteHits)),
+    ("write_misses", Always(Metric::WriteMisses)),
 ];
 
 #[rustfmt::skip]
@@ -162,12 +162,12 @@ const ENDPOINT: &[(&str, Shown)] = &[
     ("acc_read_latency", Spent(Metric::ReadLatency, READS)),
     ("acc_write_latency", Spent(Metric::WriteLatency, WRITES)),
     ("acc_other_latency", Spent(Metric::OtherLatency, OTHERS)),
-    ("auth_cmds", Zero),
-    ("auth_errors", Zero),
-    ("cmd_flush", Zero),
-    ("cmd_get", Zero),
-    ("cmd_set", Zero),
-    ("cmd_touch", Zero),
+    ("auth_cmds", Always(Metric::Logins)),
+    ("auth_errors", Always(Metric::LoginsRefused)),
+    ("cmd_flush", Always(Metric::Flushes)),
+    ("cmd_get", Always(Metric::Gets)),
+    ("cmd_set", Always(Metric::Sets)),
+    ("cmd_touch", Always(Metric::Touches)),
     ("conns", Always(Metric::Connections)),
     ("egress_bytes", Always(Metric::BytesOut)),
     ("ingress_bytes", Always(Metric::BytesIn)),

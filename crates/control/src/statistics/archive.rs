@@ -1,7 +1,9 @@
 //! The file that carries coarse samples over a restart. Best effort: a file that cannot be understood counts as none.
 //!
 //! Layout, all numbers little endian: magic, version `u16`, then for each subject: tag `u8` and 16 bytes of id, number of metrics `u16`
-//! and their codes, and for each coarse interval the number of samples `u16` and the samples (from and to in milliseconds, values).
+//! and their codes, and for each coarse interval the number of samples `u16` and the samples (from and to in milliseconds, values); then
+//! for each interval but the finest whether a sample is being made (`u16`), and if so from when to when it will speak and speaks so far,
+//! and for each metric its sum and its weight. Version 1 had no samples being made.
 //! The last eight bytes are the magic again, so that a cut file is noticed.
 
 use std::io::{self, Write};
@@ -15,7 +17,9 @@ use super::series::{Series, Span};
 use super::{Interval, Metric, StatSubject, metrics_of};
 
 const MAGIC: &[u8; 8] = b"PHSTATS\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The oldest version that can still be read.
+const VERSION_OLDEST: u16 = 1;
 /// The intervals that are worth carrying over.
 const COARSE: [Interval; 5] = [
     Interval::Minute5,
@@ -70,12 +74,30 @@ fn write_subject(bytes: &mut Vec<u8>, subject: StatSubject, series: &Series) {
         let ring = series.ring(interval.level());
         write_count(bytes, ring.len());
         for (span, values) in ring.iter() {
-            bytes.extend_from_slice(&span.from.as_millis().to_le_bytes());
-            bytes.extend_from_slice(&span.to.as_millis().to_le_bytes());
-            for value in values {
-                bytes.extend_from_slice(&value.to_le_bytes());
-            }
+            write_span(bytes, span);
+            write_values(bytes, values);
         }
+    }
+    for interval in &Interval::ALL[1..] {
+        let open = series.open(interval.level());
+        write_count(bytes, usize::from(open.is_some()));
+        if let Some(open) = open {
+            write_span(bytes, open.whole);
+            write_span(bytes, open.filled);
+            write_values(bytes, open.sums);
+            write_values(bytes, open.weights);
+        }
+    }
+}
+
+fn write_span(bytes: &mut Vec<u8>, span: Span) {
+    bytes.extend_from_slice(&span.from.as_millis().to_le_bytes());
+    bytes.extend_from_slice(&span.to.as_millis().to_le_bytes());
+}
+
+fn write_values(bytes: &mut Vec<u8>, values: &[f64]) {
+    for value in values {
+        bytes.extend_from_slice(&value.to_le_bytes());
     }
 }
 
@@ -101,17 +123,18 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<(StatSubject, Series)>> {
 fn parse(bytes: &[u8]) -> Option<Vec<(StatSubject, Series)>> {
     let body = bytes.strip_prefix(MAGIC)?.strip_suffix(MAGIC)?;
     let mut reader = Reader(body);
-    if reader.u16()? != VERSION {
+    let version = reader.u16()?;
+    if !(VERSION_OLDEST..=VERSION).contains(&version) {
         return None;
     }
     let mut all = Vec::new();
     while !reader.0.is_empty() {
-        all.push(parse_subject(&mut reader)?);
+        all.push(parse_subject(&mut reader, version)?);
     }
     Some(all)
 }
 
-fn parse_subject(reader: &mut Reader<'_>) -> Option<(StatSubject, Series)> {
+fn parse_subject(reader: &mut Reader<'_>, version: u16) -> Option<(StatSubject, Series)> {
     let tag = reader.take::<1>()?[0];
     let id = reader.take::<16>()?;
     let subject = match tag {
@@ -128,19 +151,27 @@ fn parse_subject(reader: &mut Reader<'_>) -> Option<(StatSubject, Series)> {
         .iter()
         .map(|metric: &Metric| codes.iter().position(|code| *code == metric.code()))
         .collect();
+    let placed = |reader: &mut Reader<'_>, unknown: f64| {
+        let found = codes.iter().map(|_| reader.f64()).collect::<Option<Vec<_>>>()?;
+        let values = places.iter().map(|place| place.map_or(unknown, |place| found[place]));
+        Some(values.collect::<Vec<f64>>())
+    };
     let mut series = Series::new(metrics);
     for interval in COARSE {
         for _ in 0..reader.u16()? {
-            let span = Span {
-                from: Timestamp::from_millis(reader.i64()?),
-                to: Timestamp::from_millis(reader.i64()?),
-            };
-            let found = codes.iter().map(|_| reader.f64()).collect::<Option<Vec<_>>>()?;
-            let values: Vec<f64> = places
-                .iter()
-                .map(|place| place.map_or(f64::NAN, |place| found[place]))
-                .collect();
+            let span = reader.span()?;
+            let values = placed(reader, f64::NAN)?;
             series.ring_mut(interval.level()).push(span, &values);
+        }
+    }
+    if version == VERSION_OLDEST {
+        return Some((subject, series));
+    }
+    for interval in &Interval::ALL[1..] {
+        if reader.u16()? > 0 {
+            let spans = (reader.span()?, reader.span()?);
+            let (sums, weights) = (placed(reader, 0.0)?, placed(reader, 0.0)?);
+            series.reopen(interval.level(), spans, sums, weights);
         }
     }
     Some((subject, series))
@@ -157,6 +188,13 @@ impl Reader<'_> {
 
     fn u16(&mut self) -> Option<u16> {
         self.take().map(u16::from_le_bytes)
+    }
+
+    fn span(&mut self) -> Option<Span> {
+        Some(Span {
+            from: Timestamp::from_millis(self.i64()?),
+            to: Timestamp::from_millis(self.i64()?),
+        })
     }
 
     fn i64(&mut self) -> Option<i64> {

@@ -56,6 +56,17 @@ pub enum Metric {
     WriteLatency = 41,
     OtherLatency = 42,
     MonitorSessions = 43,
+    /// Writes that found their key; see [`Metric::WriteMisses`].
+    WriteHits = 44,
+    /// Writes that found no key: worked out from how many keys there are, because no engine counts it.
+    WriteMisses = 45,
+    /// `AUTH` and `HELLO`, of clients and of our own management connections.
+    Logins = 46,
+    LoginsRefused = 47,
+    Flushes = 48,
+    Gets = 49,
+    Sets = 50,
+    Touches = 51,
     HostCpuUser = 100,
     HostCpuNice = 101,
     HostCpuSystem = 102,
@@ -112,6 +123,8 @@ pub(super) static SERVER: &[Metric] = &[
     Metric::TotalRequests,
     Metric::ReadHits,
     Metric::ReadMisses,
+    Metric::WriteHits,
+    Metric::WriteMisses,
     Metric::PubsubChannels,
     Metric::PubsubPatterns,
     Metric::ForkCpuSystem,
@@ -150,6 +163,8 @@ pub(super) static DATABASE: &[Metric] = &[
     Metric::OtherRequests,
     Metric::ReadHits,
     Metric::ReadMisses,
+    Metric::WriteHits,
+    Metric::WriteMisses,
     Metric::PubsubChannels,
     Metric::PubsubPatterns,
     Metric::ForkCpuSystem,
@@ -165,6 +180,12 @@ pub(super) static DATABASE: &[Metric] = &[
     Metric::WriteLatency,
     Metric::OtherLatency,
     Metric::MonitorSessions,
+    Metric::Logins,
+    Metric::LoginsRefused,
+    Metric::Flushes,
+    Metric::Gets,
+    Metric::Sets,
+    Metric::Touches,
 ];
 
 /// What is kept of a host, and of all hosts together.

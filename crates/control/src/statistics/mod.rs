@@ -1,14 +1,16 @@
 //! History of measurements: of servers, databases, hosts and the installation as a whole, each in the seven classes of [`Interval`].
 //!
-//! [`sampler`] asks servers for their totals and gauges, [`reading`] turns two of them into rates, [`series`] folds these into coarser
+//! [`sampler`] asks servers for their totals and gauges, [`counters`] turns two of them into the rates of a [`reading`], [`series`] folds these into coarser
 //! samples as time passes, and [`archive`] carries the coarse ones over a restart. Dialects read with [`Statistics::samples`] and
 //! [`Statistics::newest`] and give the metrics the words of their API. Nothing here is durable in the sense of the store, and nothing
 //! decides anything: losing it costs history, not data.
 
 mod archive;
+mod counters;
 mod interval;
 mod metric;
 mod reading;
+mod requests;
 mod sampler;
 mod series;
 mod source;
@@ -25,7 +27,8 @@ pub use interval::Interval;
 pub use metric::Metric;
 pub use series::Sample;
 
-use reading::{EndpointCounters, HostCounters, Reading, ServerCounters};
+use counters::{EndpointCounters, HostCounters, ServerCounters};
+use reading::Reading;
 use series::{Series, Span};
 
 pub(crate) use source::start;
@@ -154,6 +157,11 @@ impl Statistics {
             }
             totals.databases.insert(database, at).unwrap_or(at)
         };
+        if whole.get(Metric::LastRequest).is_none()
+            && let Some(last) = self.last_request(database)
+        {
+            whole.set(Metric::LastRequest, last);
+        }
         self.record(
             StatSubject::Database(database),
             metric::DATABASE,
@@ -161,6 +169,12 @@ impl Statistics {
             &whole,
         );
         whole.get(Metric::Operations).unwrap_or(0.0)
+    }
+
+    /// When a client's command was last seen before now, also by an earlier control plane.
+    fn last_request(&self, database: DatabaseId) -> Option<f64> {
+        let series = self.get(StatSubject::Database(database))?;
+        lock(&series).last_known(Metric::LastRequest)
     }
 
     /// Takes in what a server says at `at`.
@@ -390,6 +404,69 @@ mod tests {
         assert!((all.get(Metric::HostCpuUser).unwrap() - 0.5).abs() < 1e-9);
         assert_eq!(all.get(Metric::MemoryFree), Some(20.0));
         assert_eq!(all.get(Metric::MemoryProvisional), Some(100.0));
+    }
+
+    #[test]
+    fn the_time_of_the_last_request_is_kept_while_nobody_asks_and_over_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("statistics.bin");
+        let (database, server) = (DatabaseId::new(), ServerId::new());
+        let read = |statistics: &Statistics, second, gets| {
+            let servers = [ServerReading {
+                server,
+                primary: true,
+                load: load(&[], &[("get", gets)]),
+            }];
+            statistics.record_database(database, &servers, None, at(second));
+            let newest = statistics.newest(StatSubject::Database(database), Interval::Second1);
+            newest.unwrap().get(Metric::LastRequest)
+        };
+        let statistics = Statistics::new();
+        assert_eq!(read(&statistics, 0, 0), None);
+        let last = Some(at(1).as_secs() as f64);
+        assert_eq!(read(&statistics, 1, 5), last);
+        assert_eq!(read(&statistics, 6, 5), last);
+        statistics.save(&path).unwrap();
+        let after = Statistics::new();
+        after.restore(&path).unwrap();
+        assert_eq!(read(&after, 20, 5), last);
+    }
+
+    #[test]
+    fn a_half_filled_sample_goes_on_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("statistics.bin");
+        let (database, server) = (DatabaseId::new(), ServerId::new());
+        let read = |statistics: &Statistics, second, memory| {
+            let servers = [ServerReading {
+                server,
+                primary: true,
+                load: load(&[("used_memory", memory)], &[]),
+            }];
+            statistics.record_database(database, &servers, None, at(second));
+        };
+        let statistics = Statistics::new();
+        for second in 1..=150 {
+            read(&statistics, second, 10.0);
+        }
+        statistics.save(&path).unwrap();
+        let after = Statistics::new();
+        after.restore(&path).unwrap();
+        let subject = StatSubject::Database(database);
+        let newest = |interval| {
+            after
+                .newest(subject, interval)
+                .map(|sample| (sample.from, sample.get(Metric::UsedMemory)))
+        };
+        for interval in [Interval::Minute5, Interval::Hour1, Interval::Week1] {
+            assert_eq!(newest(interval), Some((at(0), Some(10.0))), "{interval:?}");
+        }
+        for second in 150..=310 {
+            read(&after, second, 30.0);
+        }
+        let five = after.samples(subject, Interval::Minute5, None, None).unwrap();
+        let value = five[0].get(Metric::UsedMemory).unwrap();
+        assert!((value - 20.0).abs() < 0.5, "{value}");
     }
 
     #[test]

@@ -144,12 +144,46 @@ impl Series {
         }
     }
 
+    /// The newest value that is known of a metric, however old it is.
+    pub(super) fn last_known(&self, metric: Metric) -> Option<f64> {
+        Interval::ALL
+            .into_iter()
+            .flat_map(|interval| [self.newest(interval), self.unfinished(interval)])
+            .flatten()
+            .find_map(|sample| sample.get(metric))
+    }
+
     pub(super) fn ring(&self, level: usize) -> &Ring {
         &self.rings[level]
     }
 
     pub(super) fn ring_mut(&mut self, level: usize) -> &mut Ring {
         &mut self.rings[level]
+    }
+
+    /// The bucket being filled of an interval, if there is one.
+    pub(super) fn open(&self, level: usize) -> Option<OpenBucket<'_>> {
+        let bucket = &self.open[level];
+        Some(OpenBucket {
+            whole: bucket.span?,
+            filled: Span {
+                from: bucket.from?,
+                to: bucket.to?,
+            },
+            sums: &bucket.sums,
+            weights: &bucket.weights,
+        })
+    }
+
+    /// Goes on with a bucket that an earlier control plane began.
+    pub(super) fn reopen(&mut self, level: usize, (whole, filled): (Span, Span), sums: Vec<f64>, weights: Vec<f64>) {
+        self.open[level] = Bucket {
+            span: Some(whole),
+            from: Some(filled.from),
+            to: Some(filled.to),
+            sums,
+            weights,
+        };
     }
 
     /// The bytes that the samples hold at most now.
@@ -173,6 +207,16 @@ fn bucket_of(interval: Interval, span: Span) -> Span {
         from: Timestamp::from_millis(start),
         to: Timestamp::from_millis(start.saturating_add(length)),
     }
+}
+
+/// What a bucket being filled holds so far.
+pub(super) struct OpenBucket<'a> {
+    /// What it will cover.
+    pub(super) whole: Span,
+    /// What it covers so far.
+    pub(super) filled: Span,
+    pub(super) sums: &'a [f64],
+    pub(super) weights: &'a [f64],
 }
 
 /// A bucket being filled. Empty vectors until the first sample, so that idle intervals cost nothing.
