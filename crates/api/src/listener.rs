@@ -79,6 +79,8 @@ struct Inner {
     tls: Option<Arc<TlsIdentity>>,
     /// The accept loop in force: where it listens, and how to stop it.
     accepting: Mutex<Accepting>,
+    /// Cancelled once connections may be taken; until then they wait in the socket.
+    begun: CancellationToken,
     /// Told to every connection at the end: finish the request in hand and close.
     closing: CancellationToken,
     /// Accept loops and connections, to be waited for at the end.
@@ -113,18 +115,38 @@ impl Accepting {
 impl Listener {
     /// Binds and begins to accept.
     pub async fn bind(options: ListenerOptions) -> io::Result<Self> {
-        let listener = Self::closed(options);
+        let listener = Self::bind_waiting(options).await?;
+        listener.begin();
+        Ok(listener)
+    }
+
+    /// Binds, and lets connections wait until [`Listener::begin`]. For a start that must know that the port is ours before it does
+    /// anything else, and must not answer before it is done.
+    pub async fn bind_waiting(options: ListenerOptions) -> io::Result<Self> {
+        let listener = Self::new(options);
         listener.open().await?;
         Ok(listener)
     }
 
+    /// Takes connections from now on.
+    pub fn begin(&self) {
+        self.0.begun.cancel();
+    }
+
     /// A listener that accepts nothing until [`ListenerControl::open`].
     pub fn closed(options: ListenerOptions) -> Self {
+        let listener = Self::new(options);
+        listener.begin();
+        listener
+    }
+
+    fn new(options: ListenerOptions) -> Self {
         Self(Arc::new(Inner {
             service: Service::new(options.dialect, options.limits),
             limits: options.limits,
             tls: options.tls,
             accepting: Mutex::new(Accepting::new(options.address, false)),
+            begun: CancellationToken::new(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             open: AtomicUsize::new(0),
@@ -240,6 +262,7 @@ impl Inner {
     }
 
     async fn accept_all(self: Arc<Self>, socket: TcpListener, stop: &CancellationToken) {
+        stop.run_until_cancelled(self.begun.cancelled()).await;
         while stop.run_until_cancelled(self.wait_for_room()).await.is_some() {
             match stop.run_until_cancelled(socket.accept()).await {
                 None => return,

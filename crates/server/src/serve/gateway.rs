@@ -50,15 +50,22 @@ impl Gateway for LateGateway {
     }
 }
 
-/// Has the gateway run, connects to it, gives it the complete table, and replaces it when it runs another program than we do. Also says
-/// whether this call started it.
-pub(super) async fn start(control: &Control, data_dir: &DataDir) -> anyhow::Result<(Arc<GatewayClient>, bool)> {
+/// The gateway that runs.
+pub(super) struct Started {
+    /// Our end of the connection to it.
+    pub(super) client: Arc<GatewayClient>,
+    /// There was none before.
+    pub(super) made: bool,
+}
+
+/// Has the gateway run, connects to it, gives it the complete table, and replaces it when it runs another program than we do.
+pub(super) async fn start(control: &Control, data_dir: &DataDir) -> anyhow::Result<Started> {
     let root = &data_dir.layout().root;
     let paths = GatewayPaths::new(root);
     data_dir.make_room(&paths.directory)?;
     let own = std::env::current_exe().context("cannot tell where our own program is")?;
     let request = request(data_dir.runnable(&own)?, root.display().to_string());
-    let started = control.keep_gateway(request.clone()).await?;
+    let made = control.keep_gateway(request.clone()).await?;
     let client = GatewayClient::start(paths.socket, data_dir.id().to_owned(), control.expected_routes());
     match client.synced().await {
         Ok(()) => follow_program(control, &client, &request).await,
@@ -70,7 +77,7 @@ pub(super) async fn start(control: &Control, data_dir: &DataDir) -> anyhow::Resu
     for failure in client.unbound() {
         tracing::error!(?failure, "an endpoint cannot be bound; the gateway goes on trying");
     }
-    Ok((client, started))
+    Ok(Started { client, made })
 }
 
 /// After an upgrade the gateway that outlived it still runs the old program.

@@ -1,7 +1,8 @@
 //! `pilothouse serve`: everything put together, started in order, and stopped in order.
 //!
-//! The order of a start: what is ours alone (the data directory, before we are called), the store, the runtime, control, the gateway with
-//! the table that control expects, the loops, and last the listeners, so that nobody is answered before the answer can be true.
+//! The order of a start: what is ours alone (the data directory, before we are called), the store, the runtime, control, the addresses of
+//! the listeners, so that a start that cannot have them has started nothing, the gateway with the table that control expects, the loops.
+//! The listeners answer last, so that nobody is answered before the answer can be true.
 //! A stop goes the other way and never touches a database server or the gateway.
 
 mod gateway;
@@ -11,7 +12,7 @@ mod state;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pilothouse_control::{Control, ControlSettings, IdSchemes, Parts, SystemClock};
@@ -20,6 +21,7 @@ use pilothouse_model::Secret;
 use pilothouse_planner::Policy;
 use pilothouse_runtime_local::LocalRuntime;
 use pilothouse_store::Store;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -49,16 +51,14 @@ const CONCURRENT_PASSES: usize = 64;
 pub async fn run(configuration: Configuration, data_dir: DataDir, admin: Secret) -> anyhow::Result<()> {
     // Before anything is started: a signal that comes during the start ends it in order.
     let mut signals = Signals::new().context("cannot wait for signals")?;
-    let core = Core::start(&configuration, &data_dir).await?;
-    let listeners = Listeners::open(&configuration, &data_dir, &core, admin).await;
-    let listeners = match listeners {
+    let mut core = Core::prepare(&configuration, &data_dir).await?;
+    let listeners = match start(&mut core, &configuration, &data_dir, admin).await {
         Ok(listeners) => listeners,
         Err(error) => {
-            core.stop().await;
+            core.abandon().await;
             return Err(error);
         }
     };
-    output::lines([listeners.ready_line()]).context("cannot print to stdout")?;
     let signal = signals.next().await;
     tracing::info!(signal, "stopping; databases and gateway keep running");
     let stopped = tokio::time::timeout(STOP_WITHIN, async {
@@ -71,16 +71,36 @@ pub async fn run(configuration: Configuration, data_dir: DataDir, admin: Secret)
     Ok(())
 }
 
+/// Binds every listener, then starts processes and loops, and only then answers: a start that cannot have its ports has started nothing.
+async fn start(
+    core: &mut Core,
+    configuration: &Configuration,
+    data_dir: &DataDir,
+    admin: Secret,
+) -> anyhow::Result<Listeners> {
+    let mut listeners = Listeners::bind(configuration, data_dir, core, admin).await?;
+    core.start(data_dir).await?;
+    listeners.begin(&core.control);
+    output::lines([listeners.ready_line()]).context("cannot print to stdout")?;
+    Ok(listeners)
+}
+
 /// What works without any listener.
 struct Core {
     control: Control,
     runtime: Arc<LocalRuntime>,
-    gateway: Arc<GatewayClient>,
     store: Store,
+    /// Where the connection to the gateway is to arrive.
+    late: Arc<LateGateway>,
+    /// The connection, once there is one.
+    gateway: Option<Arc<GatewayClient>>,
+    /// This start made the gateway.
+    made_gateway: bool,
 }
 
 impl Core {
-    async fn start(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result<Self> {
+    /// Puts everything together, and starts nothing that would outlive us.
+    async fn prepare(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result<Self> {
         let root = &data_dir.layout().root;
         let (keyring, store) = state::open(root)?;
         let options = wiring::local_options(configuration, root, data_dir.id(), data_dir.account().cloned());
@@ -97,20 +117,41 @@ impl Core {
             settings: settings(configuration, data_dir)?,
         };
         let control = Control::new(parts).await?;
-        let (gateway, _) = gateway::start(&control, data_dir).await?;
-        late.arrive(&gateway);
-        control.start().await?;
+        // At each start and not only when a dialect is set up, so that a version that brings new ones brings them to old stores too.
+        control.ensure_built_in_access().await?;
         Ok(Self {
             control,
             runtime,
-            gateway,
             store,
+            late,
+            gateway: None,
+            made_gateway: false,
         })
+    }
+
+    /// Has the gateway run and starts the loops.
+    async fn start(&mut self, data_dir: &DataDir) -> anyhow::Result<()> {
+        let gateway = gateway::start(&self.control, data_dir).await?;
+        self.made_gateway = gateway.made;
+        self.late.arrive(&gateway.client);
+        self.gateway = Some(gateway.client);
+        Ok(self.control.start().await?)
+    }
+
+    /// Ends after a start that failed. A gateway that it made is ended too, unless there are databases: their clients may be back on it.
+    async fn abandon(self) {
+        self.control.stop(STEPS_WITHIN).await;
+        if self.made_gateway && self.control.expected_routes().is_empty() {
+            self.control.end_gateway(Instant::now() + STEPS_WITHIN).await;
+        }
+        self.stop().await;
     }
 
     async fn stop(self) {
         self.control.stop(STEPS_WITHIN).await;
-        self.gateway.shutdown().await;
+        if let Some(gateway) = &self.gateway {
+            gateway.shutdown().await;
+        }
         self.runtime.shutdown().await;
         if let Err(error) = self.store.close().await {
             tracing::error!(%error, "the store was not closed in order; it is complete up to the last answer");
@@ -141,6 +182,8 @@ fn settings(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result
 /// Everything that answers.
 struct Listeners {
     redis_enterprise: redis_enterprise::Listening,
+    /// The local socket; taken when it begins to answer.
+    local: Option<UnixListener>,
     /// The shown name and address of each, for the line `pilothouse ready`.
     shown: Vec<String>,
     /// Told to tasks at the end.
@@ -150,28 +193,35 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn open(
+    /// Takes every address; clients wait until [`Listeners::begin`].
+    async fn bind(
         configuration: &Configuration,
         data_dir: &DataDir,
         core: &Core,
         admin: Secret,
     ) -> anyhow::Result<Self> {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let redis_enterprise =
-            redis_enterprise::listen(configuration, &core.control, &core.store, admin, &mut tasks, &stop).await?;
+        let redis_enterprise = redis_enterprise::listen(configuration, &core.control, &core.store, admin).await?;
         let socket = &data_dir.layout().control_socket;
         let local =
             pilothouse_api_local::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
-        tasks.spawn(pilothouse_api_local::serve(local, core.control.clone(), stop.clone()));
         let mut shown = redis_enterprise.shown();
         shown.push(format!("local={}", socket.display()));
         Ok(Self {
             redis_enterprise,
+            local: Some(local),
             shown,
-            stop,
-            tasks,
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
         })
+    }
+
+    /// Answers from now on.
+    fn begin(&mut self, control: &Control) {
+        self.redis_enterprise.begin(&mut self.tasks, &self.stop);
+        if let Some(local) = self.local.take() {
+            let serve = pilothouse_api_local::serve(local, control.clone(), self.stop.clone());
+            self.tasks.spawn(serve);
+        }
     }
 
     fn ready_line(&self) -> String {

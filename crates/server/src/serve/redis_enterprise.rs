@@ -26,18 +26,17 @@ const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr
 
 /// The two listeners of the dialect, each open or closed.
 pub(super) struct Listening {
+    dialect: RedisEnterprise,
     https: Listener,
     http: Listener,
 }
 
-/// Puts the dialect together and opens its listeners.
+/// Puts the dialect together and binds its listeners; nobody is answered before [`Listening::begin`].
 pub(super) async fn listen(
     configuration: &Configuration,
     control: &Control,
     store: &Store,
     admin: Secret,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
 ) -> anyhow::Result<Listening> {
     let enterprise = dialect(control.clone(), options(configuration, store, admin));
     let tls = match &configuration.tls.redis_enterprise {
@@ -52,16 +51,23 @@ pub(super) async fn listen(
         enterprise.stored_http_port(),
         enterprise.stored_http_support(),
     );
-    let listening = Listening {
+    Ok(Listening {
         https: bind("redis_enterprise", https, Some(tls), enterprise.service()).await?,
         http: bind("redis_enterprise_http", http, None, enterprise.service()).await?,
-    };
-    enterprise.attach(Arc::new(listening.https.clone()), Arc::new(listening.http.clone()));
-    tasks.spawn(background(enterprise, stop.clone()));
-    Ok(listening)
+        dialect: enterprise,
+    })
 }
 
 impl Listening {
+    /// Answers from now on, and does the background work of the dialect until `stop`.
+    pub(super) fn begin(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+        let dialect = self.dialect.clone();
+        dialect.attach(Arc::new(self.https.clone()), Arc::new(self.http.clone()));
+        tasks.spawn(background(dialect, stop.clone()));
+        self.https.begin();
+        self.http.begin();
+    }
+
     /// Name and address of each that is open.
     pub(super) fn shown(&self) -> Vec<String> {
         let open = |name: &str, scheme: &str, listener: &Listener| {
@@ -115,7 +121,7 @@ async fn bind(
     if !open {
         return Ok(Listener::closed(options));
     }
-    Listener::bind(options)
+    Listener::bind_waiting(options)
         .await
         .map_err(|error| cannot_listen(key, address, error))
 }

@@ -40,6 +40,17 @@ pub(crate) struct Database {
 }
 
 impl Installation {
+    /// One that nobody has started yet.
+    pub(crate) fn unstarted() -> Self {
+        Self {
+            directory: TestDir::new(),
+            program: PROGRAM.into(),
+            settings: Vec::new(),
+            port: free_port(),
+            serving: None,
+        }
+    }
+
     /// Starts one and bootstraps its cluster.
     pub(crate) async fn new() -> Self {
         Self::with(Vec::new()).await
@@ -47,14 +58,8 @@ impl Installation {
 
     /// The same with settings of its own.
     pub(crate) async fn with(settings: Vec<(&'static str, String)>) -> Self {
-        let directory = TestDir::new();
-        let mut installation = Self {
-            directory,
-            program: PROGRAM.into(),
-            settings,
-            port: free_port(),
-            serving: None,
-        };
+        let mut installation = Self::unstarted();
+        installation.settings = settings;
         installation.start();
         let request = json!({
             "action": "create_cluster",

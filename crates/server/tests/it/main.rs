@@ -3,5 +3,6 @@
 mod command_line;
 mod installation;
 mod program;
+mod start;
 mod transfers;
 mod upgrade;
