@@ -14,7 +14,7 @@ use crate::auth::Admitted;
 use crate::error::Failure;
 use crate::extract::{Content, Key, Parameters};
 use crate::translate;
-use crate::wire::{AcceptedView, CreateRequest, DatabaseView, EventView, LogView, OperationView};
+use crate::wire::{AcceptedView, CreateRequest, DatabaseView, EventView, LogView, OperationView, UpdateRequest};
 
 type Answer<T> = Result<Json<T>, Failure>;
 
@@ -151,6 +151,26 @@ pub(crate) async fn create(
         accepted.database.database.id.to_string(),
         accepted.operation.as_ref(),
     )))
+}
+
+/// `PATCH /databases/{database}`
+pub(crate) async fn update(
+    State(app): State<App>,
+    Admitted(caller): Admitted,
+    Key(key): Key,
+    Content(request): Content<UpdateRequest>,
+) -> Answer<AcceptedView> {
+    let found = app.find(&caller, &key)?.database;
+    let command = translate::update(&found, request)?;
+    let (control, id) = (app.control().clone(), found.id);
+    let accepted = app
+        .detached(async move {
+            Ok(control
+                .update_database(&caller, id, command, RequestOptions::PROCESSED)
+                .await?)
+        })
+        .await?;
+    Ok(Json(translate::accepted(id.to_string(), accepted.operation.as_ref())))
 }
 
 /// `DELETE /databases/{database}`; asked again it names the operation that is under way.

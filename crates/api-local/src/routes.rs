@@ -10,7 +10,10 @@ use crate::handlers::{self, App};
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/databases", get(handlers::list).post(handlers::create))
-        .route("/databases/{database}", get(handlers::show).delete(handlers::delete))
+        .route(
+            "/databases/{database}",
+            get(handlers::show).patch(handlers::update).delete(handlers::delete),
+        )
         .route("/databases/{database}/failover", post(handlers::fail_over))
         .route("/databases/{database}/flush", post(handlers::flush))
         .route("/databases/{database}/events", get(handlers::events))

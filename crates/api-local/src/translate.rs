@@ -1,8 +1,8 @@
 //! Wire request to core command, core view to wire answer. Pure, but for sealing.
 
-use pilothouse_control::{Control, CreateDatabase, DatabaseView as CoreView};
+use pilothouse_control::{Control, CreateDatabase, DatabaseView as CoreView, UpdateDatabase};
 use pilothouse_model::{
-    AccessSpec, ClientAuthentication, Condition, Database, DatabaseName, DatabaseSpec, EngineKind, Event,
+    AccessSpec, Cidr, ClientAuthentication, Condition, Database, DatabaseName, DatabaseSpec, EngineKind, Event,
     EvictionPolicy, FsyncPolicy, InstalledEngine, NetworkSpec, Operation, OperationPhase, OperationResult, Persistence,
     ProcessState, Secret, ServerId, SnapshotRule, TlsMode,
 };
@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::state;
 use crate::wire::{
     AcceptedView, ConditionView, CreateRequest, DatabaseView, ErrorView, EventView, OperationView, ServerView,
+    UpdateRequest,
 };
 
 /// A snapshot every hour in which something was written.
@@ -51,8 +52,8 @@ pub(crate) fn create(control: &Control, request: CreateRequest) -> Result<Create
             address: control.settings().advertise_address,
             tls: TlsMode::Disabled,
             client_auth: ClientAuthentication::default(),
-            source_allow: Vec::new(),
-            max_connections: 0,
+            source_allow: ranges(&request.source_allow)?,
+            max_connections: request.max_connections,
             traffic_stopped: false,
             encrypt_replication: false,
         },
@@ -66,6 +67,51 @@ pub(crate) fn create(control: &Control, request: CreateRequest) -> Result<Create
         wire_id: None,
         documents: Vec::new(),
     })
+}
+
+/// What a request leaves out stays as it is.
+pub(crate) fn update(database: &Database, request: UpdateRequest) -> Result<UpdateDatabase, Failure> {
+    let mut spec = database.spec.clone();
+    if let Some(bytes) = request.memory_bytes {
+        spec.memory_bytes = bytes;
+    }
+    if let Some(replicas) = request.replicas {
+        spec.replicas = replicas;
+    }
+    if let Some(word) = &request.persistence {
+        spec.persistence = persistence(Some(word))?;
+    }
+    if let Some(word) = &request.eviction {
+        spec.eviction = eviction(Some(word))?;
+    }
+    if let Some(sources) = &request.source_allow {
+        spec.network.source_allow = ranges(sources)?;
+    }
+    if let Some(most) = request.max_connections {
+        spec.network.max_connections = most;
+    }
+    Ok(UpdateDatabase {
+        name: database.name.clone(),
+        spec,
+        expected_generation: database.generation,
+        documents: Vec::new(),
+    })
+}
+
+/// More ranges than anybody lists by hand; each is looked at for every new connection.
+const RANGES_MAX: usize = 256;
+
+fn ranges(texts: &[String]) -> Result<Vec<Cidr>, Failure> {
+    if texts.len() > RANGES_MAX {
+        return Err(Failure::invalid(
+            "source_allow",
+            format!("has {} ranges; at most {RANGES_MAX} are allowed", texts.len()),
+        ));
+    }
+    let parsed = texts.iter().map(|text| text.parse::<Cidr>());
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::invalid("source_allow", format!("holds a wrong range: {error}")))
 }
 
 /// The newest installed version of the product that was asked for, or of the first product that is there.
@@ -155,6 +201,8 @@ pub(crate) fn summary(view: &CoreView) -> DatabaseView {
         replicas: database.spec.replicas,
         persistence: persistence_word(&database.spec.persistence).to_owned(),
         eviction: database.spec.eviction.as_str().to_owned(),
+        source_allow: database.spec.network.source_allow.iter().map(Cidr::to_string).collect(),
+        max_connections: database.spec.network.max_connections,
         created_at: database.created_at.to_rfc3339_seconds(),
         changed_at: database.changed_at.to_rfc3339_seconds(),
         operation: database.operation.map(|id| id.to_string()),

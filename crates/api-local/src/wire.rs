@@ -38,6 +38,12 @@ pub struct DatabaseView {
     pub persistence: String,
     /// What goes when memory is full, the engine's word.
     pub eviction: String,
+    /// Address ranges that may connect; empty means everybody.
+    #[serde(default)]
+    pub source_allow: Vec<String>,
+    /// Most connections at once; 0 is no limit.
+    #[serde(default)]
+    pub max_connections: u32,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// When it was last changed, RFC 3339.
@@ -113,6 +119,36 @@ pub struct CreateRequest {
     /// The password; one is generated when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// Address ranges that may connect; everybody when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_allow: Vec<String>,
+    /// Most connections at once; 0 is no limit.
+    #[serde(default)]
+    pub max_connections: u32,
+}
+
+/// `PATCH /databases/{database}`: what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateRequest {
+    /// Memory limit of the whole database, bytes; 0 is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Copies besides the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u8>,
+    /// `disabled`, `snapshot`, `aof` or `aof-always`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<String>,
+    /// The engine's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<String>,
+    /// Address ranges that may connect; empty means everybody. Connections from elsewhere are closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_allow: Option<Vec<String>>,
+    /// Most connections at once; 0 is no limit. Connections that are there stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
 }
 
 /// The answer to everything that takes time.

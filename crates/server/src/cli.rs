@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use db::{Create, Db, DbCommand, EngineWord, EvictionWord, PersistenceWord, Target, Wait};
+pub use db::{Access, Create, Db, DbCommand, EngineWord, EvictionWord, PersistenceWord, Source, Target, Update, Wait};
 
 /// The exit codes of the program.
 pub mod exit {

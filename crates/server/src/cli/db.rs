@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use pilothouse_model::{Cidr, CidrError};
 
 use super::{Output, Place};
 use crate::config;
@@ -51,10 +52,21 @@ Examples:
   pilothouse db create cache --memory 100mb
   pilothouse db create orders --memory 1gb --replicas 1 --persistence aof --wait
   pilothouse db create sessions --memory 256mb --eviction allkeys-lru --port 12000 --password-file secret.txt
+  pilothouse db create inner --memory 100mb --source 192.0.2.0/24 --max-connections 200
 
 --memory is for the whole database: with a replica each of the two servers gets half of it.
 Without a password one is generated; `pilothouse db show NAME --password` shows it.")]
     Create(Create),
+
+    /// Change a database; what is not given stays
+    #[command(after_help = "\
+Examples:
+  pilothouse db update cache --memory 200mb --wait
+  pilothouse db update cache --source 192.0.2.0/24 --source 2001:db8::/32
+  pilothouse db update cache --source any --max-connections 500
+
+A new list of sources takes the place of the old one, and closes connections from addresses that it does not name.")]
+    Update(Update),
 
     /// Delete a database and all its data
     Delete {
@@ -199,9 +211,100 @@ pub struct Create {
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
+    /// Who may connect.
+    #[command(flatten)]
+    pub access: Access,
+
     /// Whether to wait.
     #[command(flatten)]
     pub wait: Wait,
+}
+
+/// `pilothouse db update`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(
+    ["memory", "replicas", "persistence", "eviction", "sources", "max_connections"]
+))]
+pub struct Update {
+    /// Which database.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// Memory limit of the whole database, for instance 100mb or 2gb; 0 is no limit
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+
+    /// Copies besides the primary: 0 or 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub replicas: Option<u8>,
+
+    /// What survives a restart
+    #[arg(long, value_enum)]
+    pub persistence: Option<PersistenceWord>,
+
+    /// What goes when memory is full
+    #[arg(long, value_enum)]
+    pub eviction: Option<EvictionWord>,
+
+    /// Who may connect.
+    #[command(flatten)]
+    pub access: Access,
+
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Who may connect to a database.
+#[derive(Clone, Debug, Args)]
+pub struct Access {
+    /// A range of addresses that may connect, or any; can be given several times
+    #[arg(long = "source", value_name = "CIDR", value_parser = source)]
+    pub sources: Vec<Source>,
+
+    /// Most connections at once; 0 is no limit
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<u32>,
+}
+
+impl Access {
+    /// The list that was asked for; `None` when nothing was said, empty for everybody.
+    ///
+    /// # Errors
+    /// `any` beside ranges: it is not clear what is meant.
+    pub fn source_allow(&self) -> Result<Option<Vec<String>>, &'static str> {
+        let ranges: Vec<_> = self
+            .sources
+            .iter()
+            .filter_map(|source| match source {
+                Source::Any => None,
+                Source::Range(range) => Some(range.to_string()),
+            })
+            .collect();
+        match (self.sources.len(), ranges.len()) {
+            (0, _) => Ok(None),
+            (given, listed) if given == listed || listed == 0 => Ok(Some(ranges)),
+            _ => Err("--source any stands alone: it lets everybody in, and a range beside it would mean nothing"),
+        }
+    }
+}
+
+/// What `--source` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Everybody.
+    Any,
+    /// These.
+    Range(Cidr),
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    if text == "any" {
+        return Ok(Source::Any);
+    }
+    text.parse()
+        .map(Source::Range)
+        .map_err(|error: CidrError| format!("{error}; for instance 192.0.2.0/24, 2001:db8::/32, one address, or any"))
 }
 
 /// Products.

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::cli::{Create, Db, DbCommand, Output, Target, Wait};
+use crate::cli::{Create, Db, DbCommand, Output, Target, Update, Wait};
 use crate::local::LocalClient;
-use crate::local::wire::{AcceptedView, CreateRequest, DatabaseView, EventView, LogView, OperationView};
+use crate::local::wire::{AcceptedView, CreateRequest, DatabaseView, EventView, LogView, OperationView, UpdateRequest};
 use crate::output;
 
 /// How often an operation is asked after; on a socket of this machine that costs nothing.
@@ -25,6 +25,7 @@ pub async fn run(client: &LocalClient, db: Db) -> anyhow::Result<()> {
         DbCommand::List { all } => list(client, all, form).await,
         DbCommand::Show { target, password } => show_one(client, &target, password, form).await,
         DbCommand::Create(create) => self::create(client, create, form).await,
+        DbCommand::Update(update) => self::update(client, update, form).await,
         DbCommand::Delete { target, yes, wait } => {
             confirm(&target, yes, "delete", "All its data will be gone.")?;
             let accepted = client.delete(&path(&target, "")).await?;
@@ -62,6 +63,7 @@ async fn show_one(client: &LocalClient, target: &Target, password: bool, form: O
 }
 
 async fn create(client: &LocalClient, create: Create, form: Output) -> anyhow::Result<()> {
+    let sources = create.access.source_allow().map_err(anyhow::Error::msg)?;
     let password = match &create.password_file {
         Some(file) => Some(first_line(file)?),
         None => create.password.clone(),
@@ -75,9 +77,24 @@ async fn create(client: &LocalClient, create: Create, form: Output) -> anyhow::R
         eviction: create.eviction.map(word),
         port: create.port,
         password,
+        source_allow: sources.unwrap_or_default(),
+        max_connections: create.access.max_connections.unwrap_or(0),
     };
     let accepted = client.post("/databases", &request).await?;
     finish(client, accepted, &create.wait, form).await
+}
+
+async fn update(client: &LocalClient, update: Update, form: Output) -> anyhow::Result<()> {
+    let request = UpdateRequest {
+        memory_bytes: update.memory,
+        replicas: update.replicas,
+        persistence: update.persistence.map(word),
+        eviction: update.eviction.map(word),
+        source_allow: update.access.source_allow().map_err(anyhow::Error::msg)?,
+        max_connections: update.access.max_connections,
+    };
+    let accepted = client.patch(&path(&update.target, ""), &request).await?;
+    finish(client, accepted, &update.wait, form).await
 }
 
 async fn act(client: &LocalClient, target: &Target, action: &str, wait: &Wait, form: Output) -> anyhow::Result<()> {

@@ -46,6 +46,17 @@ pub(super) fn one(database: &DatabaseView) -> Vec<String> {
     fact("replicas", database.replicas.to_string());
     fact("persistence", database.persistence.clone());
     fact("eviction", database.eviction.clone());
+    let sources = if database.source_allow.is_empty() {
+        "any".to_owned()
+    } else {
+        database.source_allow.join(", ")
+    };
+    fact("sources", sources);
+    let connections = match database.max_connections {
+        0 => "no limit".to_owned(),
+        most => format!("at most {most}"),
+    };
+    fact("connections", connections);
     if let Some(password) = &database.password {
         fact("password", password.clone());
     }

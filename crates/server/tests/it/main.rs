@@ -3,6 +3,7 @@
 mod command_line;
 mod installation;
 mod program;
+mod sources;
 mod start;
 mod transfers;
 mod upgrade;
