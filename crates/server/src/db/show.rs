@@ -64,31 +64,34 @@ pub(super) fn one(database: &DatabaseView) -> Vec<String> {
         fact("operation", operation.clone());
     }
     let mut lines = facts.lines();
-    if !database.servers.is_empty() {
-        let mut servers = Table::new(&["SERVER", "ROLE", "STATE", "PORT", "PID"]);
-        for server in &database.servers {
-            let pid = server.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-            servers.row([
-                server.id.clone(),
-                server.role.clone(),
-                server.state.clone(),
-                server.port.to_string(),
-                pid,
-            ]);
-        }
+    for part in [servers(database), conditions(database)].into_iter().flatten() {
         lines.push(String::new());
-        lines.extend(servers.lines());
-    }
-    if !database.conditions.is_empty() {
-        let mut conditions = Table::new(&["CONDITION", "TRUTH", "SINCE", "REASON", "MESSAGE"]);
-        for condition in &database.conditions {
-            let (kind, truth, since) = (condition.kind.clone(), condition.truth.clone(), condition.since.clone());
-            conditions.row([kind, truth, since, condition.reason.clone(), condition.message.clone()]);
-        }
-        lines.push(String::new());
-        lines.extend(conditions.lines());
+        lines.extend(part.lines());
     }
     lines
+}
+
+fn servers(database: &DatabaseView) -> Option<Table> {
+    let mut table = Table::new(&["SERVER", "ROLE", "STATE", "PORT", "PID"]);
+    for server in &database.servers {
+        table.row([
+            server.id.clone(),
+            server.role.clone(),
+            server.state.clone(),
+            server.port.to_string(),
+            server.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+        ]);
+    }
+    (!database.servers.is_empty()).then_some(table)
+}
+
+fn conditions(database: &DatabaseView) -> Option<Table> {
+    let mut table = Table::new(&["CONDITION", "TRUTH", "SINCE", "REASON", "MESSAGE"]);
+    for condition in &database.conditions {
+        let (kind, truth, since) = (condition.kind.clone(), condition.truth.clone(), condition.since.clone());
+        table.row([kind, truth, since, condition.reason.clone(), condition.message.clone()]);
+    }
+    (!database.conditions.is_empty()).then_some(table)
 }
 
 /// One line for each event, oldest first.
