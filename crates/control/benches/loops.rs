@@ -34,9 +34,9 @@ fn main() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        creates(8_000).await;
+        creates(10_000).await;
         passes(1_000).await;
-        passes(9_000).await;
+        passes(10_000).await;
     });
 }
 
@@ -141,7 +141,7 @@ async fn control(world: &World, store: Store, keyring: &Keyring, scratch: &Path)
         ]),
         settings: ControlSettings {
             advertise_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port_range: 10_000..=19_999,
+            port_range: 10_000..=29_999,
             server_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             single_host_replicas: true,
             // The world answers at once; probing it would measure the world.

@@ -183,8 +183,11 @@ impl Session for SimSession {
         self.with(|state, id| {
             // A look takes time: replication goes on meanwhile, and a server that lost its source reads what it still has.
             state.replicate();
-            let online = state.servers.values().filter_map(|server| server.process.as_ref());
-            let online = online
+            let followers = state
+                .followers
+                .iter()
+                .filter_map(|follower| state.process_of(*follower));
+            let online = followers
                 .filter(|process| process.source_server == Some(id) && process.link_up)
                 .count();
             let process = state.servers.get_mut(&id).and_then(|server| server.process.as_mut());
@@ -249,6 +252,7 @@ impl Session for SimSession {
 
     async fn attach(&mut self, primary: &Peer, _deadline: Deadline) -> Result<(), EngineError> {
         let port = primary.port;
+        self.with(|state, id| state.followers.insert(id))?;
         self.process(|process| {
             if process.source_port != Some(port) {
                 process.source_port = Some(port);

@@ -9,7 +9,7 @@ mod gateway;
 mod runtime;
 mod server;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pilothouse_gateway_protocol::{Backend, Route, RouteState};
@@ -37,6 +37,8 @@ pub struct State {
     pub disk_full: bool,
     /// Memory that every write takes.
     pub write_bytes: u64,
+    /// Servers that may follow another; the links of all others cost nothing, however many there are.
+    pub(crate) followers: BTreeSet<ServerId>,
     next_pid: u32,
     next_history: u64,
     next_write: u64,
@@ -71,6 +73,7 @@ impl World {
             launch_failures: Vec::new(),
             disk_full: false,
             write_bytes: 0,
+            followers: BTreeSet::new(),
             next_pid: 1000,
             next_history: 1,
             next_write: 1,

@@ -119,21 +119,16 @@ impl Process {
 impl State {
     /// Links whose source is gone are down; what was received before is still there to be read.
     pub(super) fn links(&mut self) {
-        let serving: Vec<ServerId> = self
-            .servers
-            .iter()
-            .filter(|(_, server)| {
-                server
-                    .process
-                    .as_ref()
+        for id in self.follower_ids() {
+            let source = self.process_of(id).and_then(|process| process.source_server);
+            let serves = |source| {
+                self.process_of(source)
                     .is_some_and(|process| process.fence != Fence::Closed)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for server in self.servers.values_mut() {
-            if let Some(process) = &mut server.process
-                && process.source_server.is_some_and(|source| !serving.contains(&source))
-            {
+            };
+            if source.is_none_or(serves) {
+                continue;
+            }
+            if let Some(process) = self.servers.get_mut(&id).and_then(|server| server.process.as_mut()) {
                 process.source_server = None;
                 process.syncing = false;
                 if process.received.is_empty() {
@@ -143,18 +138,24 @@ impl State {
         }
     }
 
+    /// The process of a server, if it runs.
+    pub(super) fn process_of(&self, id: ServerId) -> Option<&Process> {
+        self.servers.get(&id)?.process.as_ref()
+    }
+
+    fn follower_ids(&self) -> Vec<ServerId> {
+        self.followers.iter().copied().collect()
+    }
+
     /// One step of replication: links come up, data flows.
     pub(super) fn replicate(&mut self) {
-        let ids: Vec<ServerId> = self.servers.keys().copied().collect();
-        for id in ids {
+        for id in self.follower_ids() {
             self.replicate_one(id);
         }
     }
 
     fn replicate_one(&mut self, id: ServerId) {
-        let Some(process) = self.servers.get(&id).and_then(|server| server.process.as_ref()) else {
-            return;
-        };
+        let Some(process) = self.process_of(id) else { return };
         let Some(port) = process.source_port else { return };
         if process.stopped {
             return;
