@@ -3,8 +3,8 @@
 use pilothouse_control::{Control, CreateDatabase, DatabaseView as CoreView, UpdateDatabase};
 use pilothouse_model::{
     AccessSpec, Cidr, ClientAuthentication, Condition, Database, DatabaseName, DatabaseSpec, EngineKind, Event,
-    EvictionPolicy, FsyncPolicy, InstalledEngine, NetworkSpec, Operation, OperationPhase, OperationResult, Persistence,
-    ProcessState, Secret, ServerId, SnapshotRule, TlsMode,
+    EvictionPolicy, FsyncPolicy, InstalledEngine, LogLimits, NetworkSpec, Operation, OperationPhase, OperationResult,
+    Persistence, ProcessState, Secret, ServerId, SnapshotRule, TlsMode,
 };
 
 use crate::error::Failure;
@@ -39,6 +39,7 @@ pub(crate) fn create(control: &Control, request: CreateRequest) -> Result<Create
         shards: 1,
         replicas: request.replicas,
         persistence: persistence(request.persistence.as_deref())?,
+        log_limits: LogLimits::default(),
         eviction: eviction(request.eviction.as_deref())?,
         access: AccessSpec {
             default_user: true,

@@ -17,7 +17,7 @@ use pilothouse_control::{
 use pilothouse_engine::{Engine, Engines};
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, DatabaseName, DatabaseSpec, Dialect, EngineKind, EngineVersion, EvictionPolicy,
-    NetworkSpec, Persistence, Secret, TlsMode,
+    LogLimits, NetworkSpec, Persistence, Secret, TlsMode,
 };
 use pilothouse_planner::Policy;
 use pilothouse_runtime::Runtime;
@@ -192,6 +192,7 @@ fn spec(control: &Control) -> DatabaseSpec {
         shards: 1,
         replicas: 0,
         persistence: Persistence::Disabled,
+        log_limits: LogLimits::default(),
         eviction: EvictionPolicy::VolatileLru,
         access: AccessSpec {
             default_user: true,

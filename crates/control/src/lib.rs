@@ -20,6 +20,7 @@ mod gateway_process;
 mod health;
 mod hosts;
 mod ids;
+mod log_limits;
 mod memory;
 mod operations;
 mod ports;

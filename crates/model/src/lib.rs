@@ -47,8 +47,8 @@ pub use observation::{
 pub use operation::{AnswerPoint, Operation, OperationKind, OperationPhase, OperationResult, Subject};
 pub use secret::{Sealed, Secret};
 pub use spec::{
-    AccessSpec, BackupSchedule, ClientAuthentication, DatabaseSpec, EvictionPolicy, FsyncPolicy, Location, NetworkSpec,
-    Persistence, ReplicaSource, ReplicaSync, SnapshotRule, TlsMode,
+    AccessSpec, BackupSchedule, ClientAuthentication, DatabaseSpec, EvictionPolicy, FsyncPolicy, Location, LogLimits,
+    NetworkSpec, Persistence, ReplicaSource, ReplicaSync, SnapshotRule, TlsMode,
 };
 pub use tenant::Tenant;
 pub use time::Timestamp;

@@ -23,6 +23,9 @@ pub struct DatabaseSpec {
     pub replicas: u8,
     /// Where data survives a restart.
     pub persistence: Persistence,
+    /// When the log of writes is made anew, where there is one.
+    #[serde(default)]
+    pub log_limits: LogLimits,
     /// What goes when memory is full.
     pub eviction: EvictionPolicy,
     /// Who may log in, and with which rights.
@@ -69,6 +72,15 @@ pub struct SnapshotRule {
     pub seconds: u64,
     /// At least this many writes since the last one.
     pub writes: u64,
+}
+
+/// When a log of writes is made anew although the engine itself would wait longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLimits {
+    /// It is larger than this; 0 for no limit.
+    pub max_bytes: u64,
+    /// To load it would probably take longer than this, seconds; 0 for no limit.
+    pub max_load_seconds: u64,
 }
 
 /// When the log of writes reaches the disk.

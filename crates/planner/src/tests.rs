@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, ConditionKind, Database, DatabaseId, DatabaseName, DatabaseSpec, Dialect,
-    EngineKind, EngineVersion, EvictionPolicy, FailoverIntent, HostId, Layout, Lifecycle, Lineage, Management,
-    NetworkSpec, Persistence, ProcessState, ReplicationFacts, Sealed, Server, ServerId, ServerPorts, ServerRole, Shard,
-    ShardId, SlotRange, TenantId, Timestamp, TlsMode,
+    EngineKind, EngineVersion, EvictionPolicy, FailoverIntent, HostId, Layout, Lifecycle, Lineage, LogLimits,
+    Management, NetworkSpec, Persistence, ProcessState, ReplicationFacts, Sealed, Server, ServerId, ServerPorts,
+    ServerRole, Shard, ShardId, SlotRange, TenantId, Timestamp, TlsMode,
 };
 
 use crate::{Access, Applied, Plan, PlanInput, Policy, RouteWish, ServerState, Starts, Step, Verdict, plan};
@@ -179,6 +179,7 @@ fn spec() -> DatabaseSpec {
         shards: 1,
         replicas: 1,
         persistence: Persistence::Disabled,
+        log_limits: LogLimits::default(),
         eviction: EvictionPolicy::Noeviction,
         access: AccessSpec {
             default_user: true,

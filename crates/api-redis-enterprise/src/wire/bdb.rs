@@ -218,8 +218,6 @@ pub(crate) const ECHO: &[Field] = &[
     rw("master_persistence", Kind::Bool, Default::Bool(false)),
     rw("recovery_wait_time", ANY_INT, Default::Int(-1)),
     rw("replica_read_only", Kind::Bool, Default::Bool(false)),
-    // Persistence
-    rw("max_aof_load_time", COUNT, Default::Int(3600)),
     // Network, TLS
     ro("dns_address_master", Kind::Text, Default::Text("")),
     rw("dns_suffixes", Kind::Texts, Default::Empty),
@@ -341,6 +339,7 @@ pub(crate) const EFFECTIVE: &[Field] = &[
     rw("replica_sync", SYNC, Default::Text("disabled")),
     rw("sync", SYNC, Default::Text("disabled")),
     rw("max_aof_file_size", COUNT, Default::Int(322_122_547_200)),
+    rw("max_aof_load_time", COUNT, Default::Int(3600)),
     rw("maxclients", Kind::Int(1, 1_000_000), Default::Int(10000)),
     rw("tracking_table_max_keys", Kind::Int(0, 1_000_000_000), Default::Int(1_000_000)),
     rw("repl_backlog_size", Kind::Any, Default::Text("auto")),

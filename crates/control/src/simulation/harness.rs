@@ -10,7 +10,7 @@ use std::time::Duration;
 use pilothouse_engine::Engines;
 use pilothouse_model::{
     AccessSpec, Database, DatabaseId, DatabaseName, DatabaseSpec, Dialect, EngineKind, EngineVersion, EvictionPolicy,
-    FsyncPolicy, NetworkSpec, Persistence, Secret, ServerId, Subject, Timestamp, TlsMode,
+    FsyncPolicy, LogLimits, NetworkSpec, Persistence, Secret, ServerId, Subject, Timestamp, TlsMode,
 };
 use pilothouse_planner::{Policy, Verdict};
 use pilothouse_runtime::Runtime;
@@ -159,6 +159,7 @@ impl Harness {
             } else {
                 Persistence::Disabled
             },
+            log_limits: LogLimits::default(),
             eviction: EvictionPolicy::Noeviction,
             access: AccessSpec {
                 default_user: true,

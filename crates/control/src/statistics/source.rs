@@ -110,6 +110,9 @@ impl LoadSource for Source {
             None => self.connect(server, deadline).await?,
         };
         let load = session.load(deadline).await.ok()?;
+        self.control
+            .keep_log_within_limits(server, &load, session.as_mut())
+            .await;
         self.sessions().insert(server, session);
         Some(load)
     }

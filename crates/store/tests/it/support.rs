@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, Database, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Document, DocumentKey,
-    EngineKind, EngineVersion, EventDraft, EvictionPolicy, HostId, Layout, Lineage, Management, NetworkSpec, Operation,
-    OperationId, OperationKind, OperationPhase, Persistence, RoleBinding, Sealed, Server, ServerId, ServerPorts,
-    Severity, Shard, ShardId, SlotRange, Subject, TenantId, Timestamp, TlsMode, User,
+    EngineKind, EngineVersion, EventDraft, EvictionPolicy, HostId, Layout, Lineage, LogLimits, Management, NetworkSpec,
+    Operation, OperationId, OperationKind, OperationPhase, Persistence, RoleBinding, Sealed, Server, ServerId,
+    ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TenantId, Timestamp, TlsMode, User,
 };
 use pilothouse_store::{Record, Setting, Store, StoreError, TransactError, Transaction, Urgency, View};
 use tokio::task::JoinSet;
@@ -80,6 +80,7 @@ fn spec(port: u16) -> DatabaseSpec {
         shards: 1,
         replicas: 1,
         persistence: Persistence::Disabled,
+        log_limits: LogLimits::default(),
         eviction: EvictionPolicy::VolatileLru,
         access: AccessSpec {
             default_user: true,

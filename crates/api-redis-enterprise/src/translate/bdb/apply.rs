@@ -44,14 +44,9 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         shards: 1,
         replicas: 0,
         persistence: Persistence::Disabled,
+        log_limits: tuning::LOG_LIMITS,
         eviction: EvictionPolicy::VolatileLru,
-        access: AccessSpec {
-            default_user: true,
-            default_passwords: Vec::new(),
-            admin_password: around.core.seal(&around.core.generate(ADMIN_PASSWORD_LENGTH)),
-            bindings: Vec::new(),
-            disabled_commands: Vec::new(),
-        },
+        access: access_of_new_databases(around),
         network: NetworkSpec {
             port,
             address: around.address,
@@ -87,6 +82,17 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         uid,
         document,
     })
+}
+
+/// Everybody gets in until somebody says otherwise.
+fn access_of_new_databases(around: &Surroundings<'_>) -> AccessSpec {
+    AccessSpec {
+        default_user: true,
+        default_passwords: Vec::new(),
+        admin_password: around.core.seal(&around.core.generate(ADMIN_PASSWORD_LENGTH)),
+        bindings: Vec::new(),
+        disabled_commands: Vec::new(),
+    }
 }
 
 /// A present database after a body.
@@ -150,7 +156,7 @@ fn apply(
     persistence::apply(body, spec, document)?;
     network::apply(body, around, spec, outdated)?;
     network::apply_access(body, around, spec)?;
-    tuning::apply(body, spec, document)?;
+    tuning::apply(body, spec)?;
     backup::apply(body, around, spec, document)?;
     replica_of::apply(body, around, spec, document)?;
     remember_import_sources(object, around, document)

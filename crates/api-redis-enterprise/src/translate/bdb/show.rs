@@ -136,7 +136,7 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
         sync: replica_sync.clone(),
         replica_sync,
         traffic_manually_disabled: spec.network.traffic_stopped,
-        tuning: tuning::show(spec, document),
+        tuning: tuning::show(spec),
         echo,
     }
 }

@@ -472,7 +472,10 @@ fn fields_with_an_effect_reach_the_spec_and_read_back() {
         !spec.tuning.contains_key("maxclients")
     });
     check(json!({"max_aof_file_size": 10_000_000}), &|spec| {
-        spec.tuning["auto-aof-rewrite-min-size"] == "10000000"
+        spec.tuning["auto-aof-rewrite-min-size"] == "10000000" && spec.log_limits.max_bytes == 10_000_000
+    });
+    check(json!({"max_aof_load_time": 60}), &|spec| {
+        spec.log_limits.max_load_seconds == 60 && spec.log_limits.max_bytes == 322_122_547_200
     });
     check(json!({"max_aof_file_size": 322_122_547_200_u64}), &|spec| {
         !spec.tuning.contains_key("auto-aof-rewrite-min-size")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pilothouse_api::JsonObject;
-use pilothouse_model::DatabaseSpec;
+use pilothouse_model::{DatabaseSpec, LogLimits};
 use serde_json::Value;
 
 use super::Body;
@@ -70,8 +70,11 @@ const PLAIN: &[Plain] = &[
 /// The log of writes is rewritten when it has doubled and is larger than this; by default that is at 64 MiB.
 const REWRITE_AT: &str = "auto-aof-rewrite-min-size";
 const REWRITE_AT_DEFAULT: u64 = 64 << 20;
-/// `max_aof_file_size` until somebody changes it.
-const MAX_LOG_BYTES: u64 = 322_122_547_200;
+/// `max_aof_file_size` and `max_aof_load_time` until somebody changes them.
+pub(super) const LOG_LIMITS: LogLimits = LogLimits {
+    max_bytes: 322_122_547_200,
+    max_load_seconds: 3600,
+};
 const BACKLOG: &str = "repl-backlog-size";
 const BUFFER: &str = "client-output-buffer-limit";
 const AUTO: &str = "auto";
@@ -82,7 +85,7 @@ pub(super) fn of_new_databases() -> BTreeMap<String, String> {
 }
 
 /// Brings the spec in line with a body.
-pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut JsonObject) -> Result<(), Failure> {
+pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec) -> Result<(), Failure> {
     for knob in PLAIN {
         let Some(value) = body.get(knob.field) else { continue };
         let mut text = scalar(value)
@@ -98,9 +101,12 @@ pub(super) fn apply(body: &Body<'_>, spec: &mut DatabaseSpec, document: &mut Jso
             scalar(value).ok_or_else(|| Failure::invalid_schema("repl_backlog_size must be \"auto\" or a size"))?;
         set(spec, BACKLOG, (text != AUTO).then_some(text));
     }
-    // A limit above the engine's own is kept by the engine's own.
+    if let Some(seconds) = body.number("max_aof_load_time") {
+        spec.log_limits.max_load_seconds = seconds;
+    }
     if let Some(most) = body.number("max_aof_file_size") {
-        document.insert("max_aof_file_size".to_owned(), most.into());
+        spec.log_limits.max_bytes = most;
+        // Below its own threshold the engine sees to it by itself, and at once.
         let earlier = (1..REWRITE_AT_DEFAULT).contains(&most);
         set(spec, REWRITE_AT, earlier.then(|| most.to_string()));
     }
@@ -147,7 +153,7 @@ fn buffer(text: &str) -> Result<String, Failure> {
 }
 
 /// The fields as shown.
-pub(super) fn show(spec: &DatabaseSpec, document: &JsonObject) -> JsonObject {
+pub(super) fn show(spec: &DatabaseSpec) -> JsonObject {
     let mut shown = JsonObject::new();
     for knob in PLAIN {
         let value = spec.tuning.get(knob.directive).map(|text| match knob.default {
@@ -156,11 +162,9 @@ pub(super) fn show(spec: &DatabaseSpec, document: &JsonObject) -> JsonObject {
         });
         shown.insert(knob.field.to_owned(), value.unwrap_or_else(|| knob.default.value()));
     }
-    let most = document
-        .get("max_aof_file_size")
-        .cloned()
-        .unwrap_or_else(|| MAX_LOG_BYTES.into());
-    shown.insert("max_aof_file_size".to_owned(), most);
+    let limits = &spec.log_limits;
+    shown.insert("max_aof_file_size".to_owned(), limits.max_bytes.into());
+    shown.insert("max_aof_load_time".to_owned(), limits.max_load_seconds.into());
     let backlog = spec.tuning.get(BACKLOG).map_or(AUTO, String::as_str);
     shown.insert("repl_backlog_size".to_owned(), backlog.into());
     let buffer = spec.tuning.get(BUFFER).map(|limits| {
