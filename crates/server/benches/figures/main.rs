@@ -10,6 +10,7 @@ mod failover;
 mod idle;
 mod program;
 mod provisioning;
+mod records;
 mod restart;
 mod summary;
 

@@ -68,11 +68,17 @@ impl Program {
 
     /// Kills the control plane and starts it again; returns how long it took from the start of the process until it is ready.
     pub(crate) fn restart(&mut self) -> anyhow::Result<Duration> {
-        self.serve.kill()?;
-        self.serve.wait()?;
+        self.stop()?;
         let begun = Instant::now();
         self.serve = serve(self.directory.path(), self.port)?;
         Ok(begun.elapsed())
+    }
+
+    /// Kills the control plane.
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
+        self.serve.kill()?;
+        self.serve.wait()?;
+        Ok(())
     }
 
     /// The program's own view of a database.
