@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use pilothouse_engine::Engines;
 use pilothouse_gateway_protocol::Gateway;
 use pilothouse_model::{
-    DatabaseId, EngineKind, Host, HostFacts, HostId, InstalledEngine, MachineLoad, Sealed, Secret, Subject, Tenant,
-    TenantId, TenantName, Timestamp,
+    DatabaseId, EngineKind, Histogram, Host, HostFacts, HostId, InstalledEngine, MachineLoad, Sealed, Secret, Subject,
+    Tenant, TenantId, TenantName, Timestamp,
 };
 use pilothouse_planner::Policy;
 use pilothouse_runtime::Runtime;
@@ -183,6 +183,11 @@ impl Control {
     /// Whether no database is due or being worked on: whatever was asked for is done, or waits for something outside.
     pub fn is_quiet(&self) -> bool {
         self.0.scheduler.is_quiet()
+    }
+
+    /// How long looks at databases took, each with the steps that followed from it.
+    pub fn pass_durations(&self) -> &Histogram {
+        &self.0.scheduler.passes
     }
 
     /// The time.

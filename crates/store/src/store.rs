@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use pilothouse_model::Histogram;
 use tokio::sync::{Semaphore, watch};
 
 use crate::backend_redb::RedbBackend;
@@ -122,6 +123,11 @@ impl Store {
     /// Tells the revision of the durable state whenever it changed. A receiver that is slow sees the newest only.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.handle.shared.revisions()
+    }
+
+    /// How long writes took to be on disk, one duration for each batch of transactions that shared a sync.
+    pub fn commit_durations(&self) -> &Histogram {
+        &self.handle.shared.commits
     }
 
     /// Runs `plan` on the newest planned state, and resolves when its writes, and everything that it could have read, are on disk and in

@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use pilothouse_model::Histogram;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::StoreError;
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     /// How the writer ended, once it has.
     ended: watch::Sender<Option<Result<(), StoreError>>>,
     events_max: usize,
+    /// How long batches took to be on disk.
+    pub(crate) commits: Histogram,
 }
 
 /// What a closure answered, and the news that everything it had seen is durable; no news are needed when it was already.
@@ -70,6 +74,7 @@ impl Shared {
             }),
             work: Condvar::new(),
             events_max,
+            commits: Histogram::default(),
         }
     }
 
@@ -220,7 +225,10 @@ pub(crate) fn run(shared: &Shared, mut backend: impl Backend) {
         let written = if batch.writes.is_empty() {
             Ok(())
         } else {
-            backend.commit(&batch)
+            let begun = Instant::now();
+            let written = backend.commit(&batch);
+            shared.commits.record(begun.elapsed());
+            written
         };
         match written {
             Ok(()) => shared.publish(planned),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pilothouse_model::{Database, DatabaseId};
+use pilothouse_model::{Database, DatabaseId, Histogram};
 use pilothouse_store::View;
 use tokio::sync::{Notify, Semaphore};
 
@@ -16,6 +16,8 @@ pub(crate) struct Scheduler {
     state: Mutex<State>,
     changed: Notify,
     permits: Arc<Semaphore>,
+    /// How long passes took.
+    pub(crate) passes: Histogram,
 }
 
 #[derive(Default)]
@@ -33,6 +35,7 @@ impl Scheduler {
             state: Mutex::default(),
             changed: Notify::new(),
             permits: Arc::new(Semaphore::new(concurrent.max(1))),
+            passes: Histogram::default(),
         }
     }
 
@@ -123,7 +126,9 @@ pub(super) async fn run(control: Control) {
                 };
                 let passing = control.clone();
                 control.0.tasks.spawn(async move {
+                    let begun = Instant::now();
                     let pause = Box::pin(pass::run(&passing, database)).await;
+                    passing.0.scheduler.passes.record(begun.elapsed());
                     drop(permit);
                     passing.0.scheduler.done(database, pause);
                 });
