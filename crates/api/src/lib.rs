@@ -15,6 +15,7 @@ mod body;
 mod certificate;
 mod credentials;
 mod limits;
+mod linger;
 mod listener;
 mod path;
 mod query;
@@ -23,6 +24,7 @@ mod response;
 mod route;
 mod service;
 mod tls;
+mod traffic;
 mod worded;
 
 pub use body::{BodyError, JsonObject, json_object};
@@ -40,3 +42,4 @@ pub use response::{Response, bytes as bytes_response, empty as empty_response, j
 pub use route::{Match, Priority, Route, RouteTable};
 pub use service::{Answer, Dialect, Refusal};
 pub use tls::{MinimumTls, TlsError, TlsIdentity};
+pub use traffic::Traffic;

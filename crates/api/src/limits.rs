@@ -16,6 +16,11 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time to send a body.
     pub body_timeout: Duration,
+    /// How much of a request is thrown away, in bytes, after it was refused unread. A client that is still sending when its connection is
+    /// closed loses the answer, so we listen on for a while.
+    pub discarded_bytes: usize,
+    /// How long that may take.
+    pub discard_timeout: Duration,
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
     /// Most connections at once. Further ones wait in the backlog of the socket until one ends.
@@ -30,6 +35,8 @@ impl Default for Limits {
             head_lines: 128,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            discarded_bytes: 16 * 1024 * 1024,
+            discard_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             connections: 1024,
         }

@@ -18,9 +18,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::linger::{Lingering, Unread};
 use crate::service::Service;
 use crate::worded::Worded;
-use crate::{Dialect, Limits, MinimumTls, TlsError, TlsIdentity};
+use crate::{Dialect, Limits, MinimumTls, TlsError, TlsIdentity, Traffic};
 
 /// Pause after a failed accept: out of file descriptors, most likely, and trying at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -126,6 +127,11 @@ impl Listener {
         let listener = Self::new(options);
         listener.open().await?;
         Ok(listener)
+    }
+
+    /// What it has answered.
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.service.traffic
     }
 
     /// Takes connections from now on.
@@ -322,16 +328,18 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let inner = &self.0;
-        let service =
-            service_fn(
-                |request| async move { Ok::<_, Infallible>(inner.service.respond(peer, secure, request).await) },
-            );
+        let unread = Unread::default();
+        let service = service_fn(async |request| {
+            Ok::<_, Infallible>(inner.service.respond(peer, secure, request, &unread).await)
+        });
+        let stream = Worded::new(stream, inner.service.dialect(), unread.clone());
+        let stream = Lingering::new(stream, unread.clone(), inner.limits);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(inner.limits.head_timeout)
             .max_buf_size(inner.limits.head_bytes)
             .max_headers(inner.limits.head_lines)
-            .serve_connection(TokioIo::new(Worded::new(stream, inner.service.dialect())), service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -12,7 +12,8 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use tokio_util::task::TaskTracker;
 
-use crate::{Limits, Query, Request, RequestId, Response};
+use crate::linger::Unread;
+use crate::{Limits, Query, Request, RequestId, Response, Traffic};
 
 /// An answer on its way.
 pub type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -64,6 +65,8 @@ pub(crate) struct Service {
     dialect: Arc<dyn Dialect>,
     /// What a client may send.
     limits: Limits,
+    /// What was answered.
+    pub(crate) traffic: Traffic,
     /// Handlers under way, so that a shutdown can wait for those whose clients are gone.
     pub(crate) requests: TaskTracker,
 }
@@ -73,6 +76,7 @@ impl Service {
         Self {
             dialect,
             limits,
+            traffic: Traffic::default(),
             requests: TaskTracker::new(),
         }
     }
@@ -86,17 +90,26 @@ impl Service {
     }
 
     /// Reads the rest of a request, has it answered, and never fails. Dropped when the client hangs up, which stops nothing that began.
-    pub(crate) async fn respond(&self, peer: SocketAddr, secure: bool, request: hyper::Request<Incoming>) -> Response {
+    /// Notes in `unread` that it refused a request whose rest is still to come.
+    pub(crate) async fn respond(
+        &self,
+        peer: SocketAddr,
+        secure: bool,
+        request: hyper::Request<Incoming>,
+        unread: &Unread,
+    ) -> Response {
         let id = RequestId::next();
         let begun = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = match self.read(id, peer, secure, request).await {
             Ok(request) => self.detached(request).await,
-            Err(refusal) => self.refused(&refusal),
+            Err(refusal) => self.refused(&refusal, unread),
         };
+        let elapsed = begun.elapsed();
+        self.traffic.count(response.status(), elapsed);
         tracing::debug!(
             dialect = self.dialect.name(), request = %id, %peer, %method, path, status = response.status().as_u16(),
-            elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX), "request"
+            elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX), "request"
         );
         response
     }
@@ -145,9 +158,10 @@ impl Service {
     }
 
     /// The refusal, and the end of the connection where the rest of a body would be taken for the next request.
-    fn refused(&self, refusal: &Refusal) -> Response {
+    fn refused(&self, refusal: &Refusal, unread: &Unread) -> Response {
         let mut response = self.dialect.refuse(refusal);
         if *refusal != Refusal::QueryMalformed {
+            unread.note();
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

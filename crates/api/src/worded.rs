@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::linger::Unread;
 use crate::{Dialect, Refusal, Response};
 
 /// A stream on which hyper's own refusals are replaced.
@@ -22,14 +23,17 @@ pub(crate) struct Worded<S> {
     dialect: Arc<dyn Dialect>,
     /// Of a refusal, what is still to be sent.
     pending: Bytes,
+    /// Told of each refusal: the rest of such a request is not read.
+    unread: Unread,
 }
 
 impl<S> Worded<S> {
-    pub(crate) fn new(stream: S, dialect: Arc<dyn Dialect>) -> Self {
+    pub(crate) fn new(stream: S, dialect: Arc<dyn Dialect>, unread: Unread) -> Self {
         Self {
             stream,
             dialect,
             pending: Bytes::new(),
+            unread,
         }
     }
 }
@@ -64,6 +68,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
         let Some(refusal) = own_refusal(bytes) else {
             return Pin::new(&mut self.stream).poll_write(context, bytes);
         };
+        self.unread.note();
         self.pending = rendered(self.dialect.refuse(&refusal));
         // The answer counts as taken; whatever the socket does not take now goes out with the flush that follows.
         match self.drain(context) {

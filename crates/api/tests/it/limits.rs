@@ -134,3 +134,73 @@ async fn connections_beyond_the_limit_wait_for_room() {
             .starts_with("HTTP/1.1 200")
     );
 }
+
+/// Sends a head and then body without end, or as much as is taken of `bytes`, and only then reads what came back.
+async fn send_all_then_read(address: std::net::SocketAddr, head: &str, piece: &[u8], bytes: usize) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut sent = 0;
+    while sent < bytes {
+        stream.write_all(piece).await.expect("whoever sends is not cut off");
+        sent += piece.len();
+    }
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    read.expect("the connection ends in time").expect("it is not reset");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn who_sends_too_much_can_read_why_it_was_refused() {
+    let (listener, _) = listen(None, limits()).await;
+    for bytes in [200_000, 5_000_000] {
+        let piece = vec![b'x'; 10_000];
+        let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {bytes}\r\n\r\n");
+        let answer = send_all_then_read(listener.address(), &head, &piece, bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{bytes}: {answer}");
+        assert!(answer.ends_with("refused"), "in the words of the dialect: {answer}");
+
+        let chunk = format!("2710\r\n{}\r\n", "x".repeat(10_000));
+        let head = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = send_all_then_read(listener.address(), head, chunk.as_bytes(), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{bytes} in chunks: {answer}");
+    }
+    let line = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(3_000_000));
+    let answer = send_all_then_read(listener.address(), &line, b"", 0).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "a long head: {answer}");
+}
+
+#[tokio::test]
+async fn who_never_stops_sending_is_cut_off_after_the_answer() {
+    let bounded = Limits {
+        discarded_bytes: 1 << 20,
+        discard_timeout: Duration::from_secs(60),
+        ..limits()
+    };
+    let timed = Limits {
+        discarded_bytes: usize::MAX,
+        discard_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    for limits in [bounded, timed] {
+        let (listener, _) = listen(None, limits).await;
+        let stream = TcpStream::connect(listener.address()).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = format!("2710\r\n{}\r\n", "x".repeat(10_000));
+        let sending = async {
+            writer.write_all(head).await.unwrap();
+            while writer.write_all(chunk.as_bytes()).await.is_ok() {}
+        };
+        let reading = async {
+            let mut answer = [0; 12];
+            reader.read_exact(&mut answer).await.expect("an answer comes");
+            answer
+        };
+        let both = async { tokio::join!(sending, reading) };
+        let ((), answer) = tokio::time::timeout(Duration::from_secs(10), both)
+            .await
+            .expect("it is cut off in time");
+        assert_eq!(&answer, b"HTTP/1.1 413");
+    }
+}
