@@ -12,6 +12,7 @@ pub mod db;
 pub mod doctor;
 pub mod local;
 pub mod logging;
+mod metrics;
 pub mod output;
 pub mod program;
 pub mod serve;

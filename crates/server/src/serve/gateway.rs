@@ -14,7 +14,7 @@ use pilothouse_runtime::{LaunchRequest, Limits};
 
 use crate::data_dir::DataDir;
 
-/// The gateway as control is given it: control has to exist before the table can be told that the connection begins with.
+/// The gateway as control and metrics are given it: control has to exist before the table can be told that the connection begins with.
 #[derive(Default)]
 pub(super) struct LateGateway(OnceLock<Arc<GatewayClient>>);
 

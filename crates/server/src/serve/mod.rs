@@ -6,16 +6,18 @@
 //! A stop goes the other way and never touches a database server or the gateway.
 
 mod gateway;
+mod metrics;
 mod redis_enterprise;
 mod state;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pilothouse_control::{Control, ControlSettings, IdSchemes, Parts, SystemClock};
+use pilothouse_control::{CertificatePair, Control, ControlSettings, IdSchemes, Parts, SystemClock};
 use pilothouse_gateway_protocol::GatewayClient;
 use pilothouse_model::Secret;
 use pilothouse_planner::Policy;
@@ -26,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Configuration;
+use crate::config::{Configuration, TlsPair};
 use crate::data_dir::DataDir;
 use crate::{output, wiring};
 
@@ -182,6 +184,8 @@ fn settings(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result
 /// Everything that answers.
 struct Listeners {
     redis_enterprise: redis_enterprise::Listening,
+    /// None when it is off.
+    metrics: Option<metrics::Listening>,
     /// The local socket; taken when it begins to answer.
     local: Option<UnixListener>,
     /// The shown name and address of each, for the line `pilothouse ready`.
@@ -201,13 +205,16 @@ impl Listeners {
         admin: Secret,
     ) -> anyhow::Result<Self> {
         let redis_enterprise = redis_enterprise::listen(configuration, &core.control, &core.store, admin).await?;
+        let metrics = metrics::listen(configuration, core, &redis_enterprise).await?;
         let socket = &data_dir.layout().control_socket;
         let local =
             pilothouse_api_local::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
         let mut shown = redis_enterprise.shown();
+        shown.extend(metrics.as_ref().map(metrics::Listening::shown));
         shown.push(format!("local={}", socket.display()));
         Ok(Self {
             redis_enterprise,
+            metrics,
             local: Some(local),
             shown,
             stop: CancellationToken::new(),
@@ -218,6 +225,9 @@ impl Listeners {
     /// Answers from now on.
     fn begin(&mut self, control: &Control) {
         self.redis_enterprise.begin(&mut self.tasks, &self.stop);
+        if let Some(metrics) = &self.metrics {
+            metrics.begin(&mut self.tasks, &self.stop);
+        }
         if let Some(local) = self.local.take() {
             let serve = pilothouse_api_local::serve(local, control.clone(), self.stop.clone());
             self.tasks.spawn(serve);
@@ -230,7 +240,12 @@ impl Listeners {
 
     async fn close(mut self) {
         self.stop.cancel();
-        self.redis_enterprise.shut_down(REQUESTS_WITHIN).await;
+        let metrics = async {
+            if let Some(metrics) = &self.metrics {
+                metrics.shut_down(REQUESTS_WITHIN).await;
+            }
+        };
+        tokio::join!(self.redis_enterprise.shut_down(REQUESTS_WITHIN), metrics);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(REQUESTS_WITHIN, ended).await.is_err() {
             tracing::warn!("background work of a dialect did not end in time");
@@ -243,6 +258,20 @@ fn cannot_listen(key: &str, address: SocketAddr, error: io::Error) -> anyhow::Er
     anyhow::Error::new(error).context(format!(
         "cannot listen at {address} (listen.{key}); end what listens there, or set it to another address or \"off\""
     ))
+}
+
+/// The certificate of a listener, read from its files.
+fn certificate(pair: &TlsPair) -> anyhow::Result<CertificatePair> {
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok(CertificatePair {
+        certificate: read(&pair.cert)?,
+        key: Some(Secret::new(read(&pair.key)?)),
+    })
+}
+
+/// Where a certificate that does not work is named.
+fn named(listener: &str, pair: &TlsPair) -> String {
+    format!("tls.{listener}: {} and {}", pair.cert.display(), pair.key.display())
 }
 
 struct Signals {

@@ -1,7 +1,6 @@
 //! The Redis Enterprise dialect: its options and its two listeners.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use pilothouse_api::{Dialect, Limits, Listener, ListenerControl, ListenerOptions
 use pilothouse_api_redis_enterprise::{
     AdminAccount, BootstrapPolicy, RedisEnterprise, RedisEnterpriseOptions, dialect,
 };
-use pilothouse_control::{CertificatePair, Control, TenantScope};
+use pilothouse_control::{Control, TenantScope};
 use pilothouse_model::{Secret, Tenant, TenantName};
 use pilothouse_store::Store;
 use tokio::task::JoinSet;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Bootstrap, Configuration, TlsPair};
 
-use super::cannot_listen;
+use super::{cannot_listen, certificate, named};
 
 /// Where a listener that is off would be.
 const HTTPS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9443);
@@ -66,6 +65,14 @@ impl Listening {
         tasks.spawn(background(dialect, stop.clone()));
         self.https.begin();
         self.http.begin();
+    }
+
+    /// Both, with the names that metrics give them.
+    pub(super) fn named(&self) -> [(&'static str, Listener); 2] {
+        [
+            ("redis_enterprise", self.https.clone()),
+            ("redis_enterprise_http", self.http.clone()),
+        ]
     }
 
     /// Name and address of each that is open.
@@ -167,18 +174,7 @@ fn tenants(names: Option<&[TenantName]>, store: &Store) -> TenantScope {
 }
 
 async fn identity(enterprise: &RedisEnterprise, pair: &TlsPair) -> anyhow::Result<Arc<TlsIdentity>> {
-    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
-    let certificate = CertificatePair {
-        certificate: read(&pair.cert)?,
-        key: Some(Secret::new(read(&pair.key)?)),
-    };
+    let certificate = certificate(pair)?;
     let identity = enterprise.configured_tls_identity(certificate).await;
-    let named = || {
-        format!(
-            "tls.redis_enterprise: {} and {}",
-            pair.cert.display(),
-            pair.key.display()
-        )
-    };
-    identity.with_context(named)
+    identity.with_context(|| named("redis_enterprise", pair))
 }

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod installation;
+mod metrics;
 mod program;
 mod sources;
 mod start;
