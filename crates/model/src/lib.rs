@@ -18,7 +18,6 @@ mod endpoint;
 mod engine;
 mod event;
 mod histogram;
-mod group;
 mod host;
 mod id;
 mod layout;
