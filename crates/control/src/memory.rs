@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pilothouse_engine::{ServerSettings, Session};
-use pilothouse_model::{ProcessState, ReplicationFacts, ServerFacts, ServerId, Timestamp};
+use pilothouse_model::{ProcessState, ReplicaSource, ReplicationFacts, ServerFacts, ServerId, Timestamp};
 use pilothouse_planner::{Applied, Starts, Verdict};
 use pilothouse_runtime::Running;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ pub(crate) struct Known {
     pub(crate) seen_at: Timestamp,
     /// What was applied to the process that runs.
     pub(crate) applied: Option<AppliedSettings>,
+    /// The source elsewhere that the process was told to follow.
+    pub(crate) source: Option<ReplicaSource>,
     /// The settings that its files hold; outlives the process.
     pub(crate) files: Option<ServerSettings>,
     /// How its starts went.
@@ -98,6 +100,7 @@ impl Default for Known {
             facts_at: None,
             seen_at: Timestamp::default(),
             applied: None,
+            source: None,
             files: None,
             starts: Starts::default(),
             started: None,
@@ -132,6 +135,7 @@ impl Known {
         self.replication = None;
         self.facts_at = None;
         self.applied = None;
+        self.source = None;
         self.started = None;
     }
 

@@ -64,6 +64,8 @@ pub struct ServerState {
     pub version: Option<EngineVersion>,
     /// What was applied to the process that runs now.
     pub applied: Applied,
+    /// It was last told to follow the source elsewhere that is wanted now, with the credentials that are wanted now.
+    pub source_applied: bool,
     /// Bytes of data in its files; asked only of servers that do not run.
     pub data_bytes: Option<u64>,
     /// How its starts went.
@@ -118,6 +120,7 @@ impl ServerState {
             replication: None,
             version: None,
             applied: Applied::Unknown,
+            source_applied: false,
             data_bytes: None,
             starts: Starts::default(),
         }

@@ -386,7 +386,7 @@ impl Decision<'_> {
             (true, None) if !fed => vec![Step::Release(primary.id)],
             _ if seen.applied != Applied::Open => vec![Step::Apply(primary.id, Access::Open)],
             _ if fed => Vec::new(),
-            (false, Some(_)) => vec![Step::FollowSource(primary.id)],
+            (_, Some(_)) if !follows || !seen.source_applied => vec![Step::FollowSource(primary.id)],
             // Also while it follows a source elsewhere: its replicas then share that history.
             _ if !replication.syncing && replication.replication_id != self.shard.lineage.replication_id => {
                 vec![Step::RecordLineage(primary.id)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pilothouse_model::{
     AccessSpec, ClientAuthentication, ConditionKind, Database, DatabaseId, DatabaseName, DatabaseSpec, Dialect,
     EngineKind, EngineVersion, EvictionPolicy, FailoverIntent, HostId, Layout, Lifecycle, Lineage, LogLimits,
-    Management, NetworkSpec, Persistence, ProcessState, ReplicationFacts, Sealed, Server, ServerId, ServerPorts,
-    ServerRole, Shard, ShardId, SlotRange, TenantId, Timestamp, TlsMode,
+    Management, NetworkSpec, Persistence, ProcessState, ReplicaSource, ReplicaSync, ReplicationFacts, Sealed, Server,
+    ServerId, ServerPorts, ServerRole, Shard, ShardId, SlotRange, TenantId, Timestamp, TlsMode,
 };
 
 use crate::{Access, Applied, Plan, PlanInput, Policy, RouteWish, ServerState, Starts, Step, Verdict, plan};
@@ -71,6 +71,7 @@ fn running() -> ServerState {
         replication: Some(leads()),
         version: Some(VERSION),
         applied: Applied::Open,
+        source_applied: true,
         data_bytes: None,
         starts: Starts::default(),
     }
@@ -287,6 +288,28 @@ fn a_hung_primary_that_nobody_can_replace_is_not_killed() {
         "{plan:?}"
     );
     assert_eq!(plan.route, RouteWish::Unchanged);
+}
+
+#[test]
+fn a_source_elsewhere_is_followed_as_it_is_wanted_now() {
+    let following = |scene: &mut Scene| {
+        scene.database.spec.replica_of = Some(ReplicaSource {
+            host: "elsewhere".to_owned(),
+            port: 6379,
+            username: String::new(),
+            password: None,
+            tls: false,
+            server_certificate: None,
+            sync: ReplicaSync::Enabled,
+        });
+        scene.server(PRIMARY).replication = Some(follows(6379));
+    };
+    let wanted = Scene::settled().with(following);
+    assert_eq!(wanted.plan().steps, []);
+    let changed = wanted.with(|scene| scene.server(PRIMARY).source_applied = false);
+    assert_eq!(changed.plan().steps, [Step::FollowSource(PRIMARY)]);
+    let begun = changed.with(|scene| scene.server(PRIMARY).replication = Some(leads()));
+    assert_eq!(begun.plan().steps, [Step::FollowSource(PRIMARY)]);
 }
 
 #[test]

@@ -260,22 +260,24 @@ impl Control {
     }
 
     async fn follow_source(&self, record: &Record, server: &Server) -> Result<(), StepError> {
-        let source = record.spec.replica_of.as_ref().ok_or(StepError::Outdated)?;
+        let wanted = record.spec.replica_of.as_ref().ok_or(StepError::Outdated)?;
         let source = SyncSource {
             peer: Peer {
-                host: source.host.clone(),
-                port: source.port,
+                host: wanted.host.clone(),
+                port: wanted.port,
             },
-            username: source.username.clone(),
-            password: source.password.as_ref().map(|sealed| self.open(sealed)).transpose()?,
-            tls: source.tls,
+            username: wanted.username.clone(),
+            password: wanted.password.as_ref().map(|sealed| self.open(sealed)).transpose()?,
+            tls: wanted.tls,
         };
         let deadline = Instant::now() + STEP_TIMEOUT;
         let memory = self.0.memories.of(server.id);
         let mut kept = self.session(record, server, &memory, deadline).await?;
         let outcome = kept.session().follow_external(&source, deadline).await;
         kept.settle(outcome)?;
-        memory.lock().facts_at = None;
+        let mut known = memory.lock();
+        known.facts_at = None;
+        known.source = Some(wanted.clone());
         Ok(())
     }
 
