@@ -2,10 +2,12 @@
 //!
 //! Low to high: defaults, file, environment, flags. [`load`] puts the layers together, checks everything once and gives out a
 //! [`Configuration`] that the rest of the program can believe. Every error names where the value was written, the key, and what is
-//! allowed; an unknown key is an error. The keys stand in `raw`, their meaning in `checked`, the rules in `check`.
+//! allowed; an unknown key is an error, and so is one that has no effect. The keys stand in `raw`, their meaning in `checked`, the rules
+//! in `check` and `effect`.
 
 mod check;
 mod checked;
+mod effect;
 mod error;
 mod layers;
 mod raw;
@@ -69,6 +71,9 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigErrors> {
         layers.add_flag(flag, key, value);
     }
     let (raw, origins, mut errors) = layers.finish();
+    if let Some(raw) = &raw {
+        errors.extend(effect::check(raw, &origins));
+    }
     let checked = raw.map(|raw| check::check(sources.file.clone(), &raw, &origins, &sources.working_dir));
     match checked {
         Some(Ok(configuration)) if errors.is_empty() => return Ok(configuration),

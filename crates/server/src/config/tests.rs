@@ -22,7 +22,7 @@ fn with(
             .iter()
             .map(|(flag, key, value)| (*flag, *key, (*value).into()))
             .collect(),
-        working_dir: "/work".into(),
+        working_dir: "/srv".into(),
     })
 }
 
@@ -40,11 +40,11 @@ fn refused(file: &str, environment: &[(&str, &str)], words: &[&str]) {
 #[test]
 fn nothing_at_all_runs_on_loopback() {
     let configuration = load(&Sources {
-        working_dir: "/work".into(),
+        working_dir: "/srv".into(),
         ..Sources::default()
     })
     .unwrap();
-    assert_eq!(configuration.server.data_dir, PathBuf::from("/work/pilothouse-data"));
+    assert_eq!(configuration.server.data_dir, PathBuf::from("/srv/pilothouse-data"));
     assert!(
         configuration
             .listen
@@ -81,15 +81,11 @@ fn later_layers_win() {
 fn the_environment_needs_no_quotes() {
     let environment = [
         ("PILOTHOUSE_ADMIN__PASSWORD", "0123"),
-        ("PILOTHOUSE_LISTEN__TROVE", "127.0.0.1:1779, 127.0.0.1:1775"),
-        ("PILOTHOUSE_LISTEN__GLOBO", "off"),
+        ("PILOTHOUSE_REDIS_ENTERPRISE__TENANTS", "default, other"),
+        ("PILOTHOUSE_LISTEN__METRICS", "off"),
         ("PILOTHOUSE_PLACEMENT__SINGLE_HOST_REPLICAS", "false"),
-        ("PILOTHOUSE_TLS__TROVE__CERT", "trove.pem"),
-        ("PILOTHOUSE_TLS__TROVE__KEY", "/etc/trove.key"),
-        (
-            "PILOTHOUSE_REDIS_CLOUD__ACCOUNTS",
-            "[{ access_key = 'a', secret_key = 's', tenant = 'default' }]",
-        ),
+        ("PILOTHOUSE_TLS__METRICS__CERT", "metrics.pem"),
+        ("PILOTHOUSE_TLS__METRICS__KEY", "/etc/metrics.key"),
         ("PILOTHOUSE_SERVICE_HOST", "10.0.0.1"),
         ("PILOTHOUSE_PORT_9443_TCP", "tcp://10.0.0.1:9443"),
         ("PILOTHOUSE_CONFIG", "elsewhere"),
@@ -100,15 +96,15 @@ fn the_environment_needs_no_quotes() {
         configuration.admin.password.as_ref().map(|password| password.expose()),
         Some("0123")
     );
-    assert_eq!(configuration.listen.trove.len(), 2);
-    assert_eq!(configuration.listen.globo, None);
+    let tenants = configuration.redis_enterprise.tenants.as_ref();
+    assert_eq!(tenants.map(Vec::len), Some(2));
+    assert_eq!(configuration.listen.metrics, None);
     assert!(!configuration.placement.single_host_replicas);
-    let pair = configuration.tls.trove.clone().unwrap();
+    let pair = configuration.tls.metrics.clone().unwrap();
     assert_eq!(
         (pair.cert, pair.key),
-        ("/work/trove.pem".into(), "/etc/trove.key".into())
+        ("/srv/metrics.pem".into(), "/etc/metrics.key".into())
     );
-    assert_eq!(configuration.redis_cloud.accounts.len(), 1);
 }
 
 #[test]
@@ -125,7 +121,7 @@ fn a_list_of_one_needs_no_brackets() {
             .unwrap()
             .engines
             .search_path,
-        [PathBuf::from("/work/bin")]
+        [PathBuf::from("/srv/bin")]
     );
 }
 
@@ -272,6 +268,40 @@ fn wrong_values_are_refused_with_key_and_what_is_allowed() {
         &[("PILOTHOUSE_LISTEN__GLOBO", "1")],
         &["PILOTHOUSE_LISTEN__GLOBO: listen.globo"],
     );
+}
+
+#[test]
+fn keys_without_effect_are_refused_where_they_are_set() {
+    for (file, key) in [
+        ("[engines]\nwarm = 2", "engines.warm"),
+        (
+            "[[backup.s3]]\nbucket = 'b'\nendpoint = 'https://host'\naccess_key = 'a'\nsecret_key = 's'",
+            "backup.s3",
+        ),
+        ("[endpoints]\naddress_pool = '127.77.0.0/16'", "endpoints.address_pool"),
+        ("[listen]\ntrove = '127.0.0.1:8779'", "listen.trove"),
+        ("[listen]\nglobo = '127.0.0.1:8000'", "listen.globo"),
+        ("[redis_cloud]\ncapacity_step_gb = 25", "redis_cloud.capacity_step_gb"),
+        (
+            "[[redis_cloud.accounts]]\naccess_key = 'a'\nsecret_key = 's'",
+            "redis_cloud.accounts",
+        ),
+        ("[tls.globo]\ncert = 'c'\nkey = 'k'", "tls.globo.cert"),
+    ] {
+        refused(file, &[], &["pilothouse.toml", key, "this version"]);
+    }
+    refused(
+        "",
+        &[("PILOTHOUSE_ENGINES__WARM", "1")],
+        &["PILOTHOUSE_ENGINES__WARM: engines.warm"],
+    );
+    for harmless in [
+        "[engines]\nwarm = 0",
+        "[backup]\ns3 = []",
+        "[listen]\ntrove = 'off'\nglobo = 'off'\nredis_cloud = 'off'\nkvrocks_controller = 'off'",
+    ] {
+        assert!(with(harmless, &[], &[]).is_ok(), "{harmless}");
+    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_gateway_without_a_control_plane_is_refused() {
 fn doctor_tells_what_is_installed_and_what_to_do_and_leaves_nothing_behind() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, out, err) = run(&["doctor", "-o", "json"], &[("PILOTHOUSE_LISTEN__GLOBO", &address)]);
+    let (code, out, err) = run(&["doctor", "-o", "json"], &[("PILOTHOUSE_LISTEN__METRICS", &address)]);
     assert_eq!(code, 1, "{err}");
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     let checks = report["checks"].as_array().unwrap();
@@ -117,7 +117,7 @@ fn doctor_tells_what_is_installed_and_what_to_do_and_leaves_nothing_behind() {
     let listener = checks.iter().find(about_the_taken).unwrap();
     assert_eq!(listener["verdict"], "problem");
     assert!(
-        listener["remedy"].as_str().unwrap().contains("listen.globo"),
+        listener["remedy"].as_str().unwrap().contains("listen.metrics"),
         "{listener}"
     );
 }
