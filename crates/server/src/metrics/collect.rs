@@ -361,6 +361,5 @@ fn caller(control: &Control) -> Caller {
         actor: "metrics".to_owned(),
         scope: TenantScope::All,
         tenant: control.default_tenant(),
-        settles: None,
     }
 }
