@@ -28,6 +28,7 @@ mod reconcile;
 mod routes;
 #[cfg(test)]
 mod simulation;
+mod sources;
 mod statistics;
 mod tasks;
 #[cfg(feature = "testing")]

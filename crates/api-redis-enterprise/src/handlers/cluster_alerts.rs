@@ -2,12 +2,11 @@
 
 use pilothouse_api::JsonObject;
 use pilothouse_model::Subject;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
-use crate::translate::alerts::shown;
+use crate::translate::alerts::of_subject;
 
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     Ok(ok(&all(&app, &call)))
@@ -21,23 +20,5 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 }
 
 fn all(app: &App, call: &Call) -> JsonObject {
-    let settings = app
-        .settings()
-        .cluster
-        .get("alert_settings")
-        .cloned()
-        .unwrap_or_default();
-    let ignore = call.request.query.flag("ignore_settings");
-    let names = settings
-        .as_object()
-        .into_iter()
-        .flat_map(JsonObject::keys)
-        .filter(|name| name.starts_with("cluster_"));
-    let alert = |name: &String| -> (String, Value) {
-        (
-            name.clone(),
-            shown(&settings, app.board(), Subject::Installation, name, ignore),
-        )
-    };
-    names.map(alert).collect()
+    of_subject(app, call, Subject::Installation, "cluster_")
 }

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
 use crate::handlers::nodes;
-use crate::translate::alerts::shown;
+use crate::translate::alerts::of_subject;
 
 pub(crate) async fn list_all(app: App, call: Call) -> Answer {
     let hosts = app.control().hosts();
@@ -35,23 +35,5 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 }
 
 fn of_node(app: &App, call: &Call, host: HostId) -> JsonObject {
-    let settings = app
-        .settings()
-        .cluster
-        .get("alert_settings")
-        .cloned()
-        .unwrap_or_default();
-    let ignore = call.request.query.flag("ignore_settings");
-    let names = settings
-        .as_object()
-        .into_iter()
-        .flat_map(JsonObject::keys)
-        .filter(|name| name.starts_with("node_"));
-    let alert = |name: &String| -> (String, Value) {
-        (
-            name.clone(),
-            shown(&settings, app.board(), Subject::Host(host), name, ignore),
-        )
-    };
-    names.map(alert).collect()
+    of_subject(app, call, Subject::Host(host), "node_")
 }

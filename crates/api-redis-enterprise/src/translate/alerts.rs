@@ -5,6 +5,8 @@ use pilothouse_model::{Severity, Subject};
 use serde_json::{Value, json};
 
 use crate::alerts::Board;
+use crate::app::App;
+use crate::call::Call;
 use crate::error::Failure;
 
 /// Whether an alert is wanted. Settings are a truth value, or an object with a threshold.
@@ -43,6 +45,20 @@ pub(crate) fn shown(settings: &Value, board: &Board, subject: Subject, name: &st
         shown["change_time"] = noted.since.to_rfc3339_seconds().into();
     }
     shown
+}
+
+/// The alerts of the cluster or of a node, by name: those of the settings that begin with `prefix`.
+pub(crate) fn of_subject(app: &App, call: &Call, subject: Subject, prefix: &str) -> JsonObject {
+    let settings = app.settings();
+    let Some(settings) = settings.cluster.get("alert_settings") else {
+        return JsonObject::new();
+    };
+    let ignore = call.request.query.flag("ignore_settings");
+    let names = settings.as_object().into_iter().flat_map(JsonObject::keys);
+    names
+        .filter(|name| name.starts_with(prefix))
+        .map(|name| (name.clone(), shown(settings, app.board(), subject, name, ignore)))
+        .collect()
 }
 
 /// The word for how much something matters.

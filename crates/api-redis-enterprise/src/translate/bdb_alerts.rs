@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::alerts::{enabled, threshold};
 use crate::alerts::Reading;
 use crate::app::App;
-use crate::auth::own_caller;
 
 /// The document of a database that holds the settings of its alerts; apart from the object, so that a change of one never races with
 /// a change of the other.
@@ -73,23 +72,44 @@ pub(crate) fn settings_of(app: &App, id: DatabaseId) -> Arc<Value> {
 }
 
 /// What holds of every database now.
-pub(crate) fn readings(app: &App) -> Vec<Reading> {
+pub(crate) async fn readings(app: &App, views: &[DatabaseView]) -> Vec<Reading> {
     let (statistics, now) = (app.control().statistics(), app.control().now());
     let certificate = app
         .control()
         .certificate("proxy")
         .and_then(|pair| certificate_facts(&pair.certificate).ok());
     let days_left = certificate.map(|facts| facts.not_after.since(now).as_secs_f64() / 86_400.0);
-    let all = app.control().databases(&own_caller(app));
-    all.iter()
-        .flat_map(|view| {
-            judge(
-                view,
-                &settings_of(app, view.database.id),
-                &Facts::of(view, statistics, days_left, now),
-            )
-        })
+    let mut judged: Vec<_> = views
+        .iter()
+        .map(|view| (view, Facts::of(view, statistics, days_left, now)))
+        .collect();
+    let unconnected: Vec<_> = judged
+        .iter()
+        .filter(|(_, facts)| facts.source_link == Link::Down)
+        .map(|(view, _)| view.database.as_ref())
+        .collect();
+    let refused = app.control().with_source_that_answers(&unconnected).await;
+    for (view, facts) in &mut judged {
+        if refused.contains(&view.database.id) {
+            facts.source_link = Link::Refused;
+        }
+    }
+    judged
+        .into_iter()
+        .flat_map(|(view, facts)| judge(view, &settings_of(app, view.database.id), &facts))
         .collect()
+}
+
+/// How a database stands with the source that it follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Link {
+    /// It follows, or has nothing to follow.
+    #[default]
+    Fine,
+    /// It is not connected.
+    Down,
+    /// It is not connected although somebody answers at the source: a wrong password, another protocol, a source that refuses.
+    Refused,
 }
 
 /// What is known of a database, in the units of its thresholds. `None`: not known, so nothing holds.
@@ -101,7 +121,8 @@ struct Facts {
     backup_late_seconds: Option<f64>,
     action_seconds: Option<f64>,
     source_lag_seconds: Option<f64>,
-    source_link_down: bool,
+    source_link: Link,
+    overhead_percent: Option<f64>,
     certificate_days: Option<f64>,
 }
 
@@ -139,10 +160,28 @@ impl Facts {
                 .filter(|_| follows)
                 .and_then(|facts| facts.link_silence)
                 .map(|silence| silence.as_secs_f64()),
-            source_link_down: follows && replication.is_none_or(|facts| facts.link_up != Some(true)),
+            source_link: match replication {
+                Some(facts) if facts.syncing || facts.link_up == Some(true) => Link::Fine,
+                _ if follows => Link::Down,
+                _ => Link::Fine,
+            },
+            overhead_percent: overhead(view)
+                .filter(|_| limit > 0.0)
+                .map(|bytes| bytes * 100.0 / limit),
             certificate_days: days_left.filter(|_| database.spec.network.tls == TlsMode::Enabled),
         }
     }
+}
+
+/// What the largest server needs to keep its data in order, beside the data and what an empty server needs; bytes.
+fn overhead(view: &DatabaseView) -> Option<f64> {
+    let seen = view.observation.servers.values();
+    let of_each = seen.filter_map(|seen| {
+        let facts = seen.facts.as_ref()?;
+        let number = |name: &str| facts.raw.get(name)?.parse::<f64>().ok();
+        Some((number("used_memory_overhead")? - number("used_memory_startup")?).max(0.0))
+    });
+    of_each.reduce(f64::max)
 }
 
 /// How long ago the next scheduled backup should have been done; negative before its time, `None` without a schedule.
@@ -172,7 +211,8 @@ fn judge(view: &DatabaseView, settings: &Value, facts: &Facts) -> Vec<Reading> {
             value,
         )
     };
-    let link_down = facts.source_link_down.then_some(1.0);
+    let is = |link| (facts.source_link == link).then_some(1.0);
+    let (unconnected, refused) = (is(Link::Down), is(Link::Refused));
     let judged = [
         above("bdb_size", facts.size_percent),
         above("bdb_high_throughput", facts.operations),
@@ -182,8 +222,11 @@ fn judge(view: &DatabaseView, settings: &Value, facts: &Facts) -> Vec<Reading> {
         above("bdb_long_running_action", facts.action_seconds),
         above("bdb_replica_src_high_syncer_lag", facts.source_lag_seconds),
         above("bdb_high_syncer_lag", facts.source_lag_seconds),
-        above("bdb_replica_src_syncer_connection_error", link_down),
-        above("bdb_syncer_connection_error", link_down),
+        above("bdb_replica_src_syncer_connection_error", unconnected),
+        above("bdb_syncer_connection_error", unconnected),
+        above("bdb_replica_src_syncer_general_error", refused),
+        above("bdb_syncer_general_error", refused),
+        above("bdb_ram_dataset_overhead", facts.overhead_percent),
         below("bdb_proxy_cert_expiring_soon", facts.certificate_days),
     ];
     let reading = |(name, holds, value): (&'static str, bool, Option<f64>)| {
@@ -271,14 +314,27 @@ mod tests {
             &json!({}),
             &["bdb_backup_delayed"],
         );
-        let down = Facts {
-            source_link_down: true,
+        let linked = |source_link| Facts {
+            source_link,
             ..Facts::default()
         };
         check(
-            &down,
+            &linked(Link::Down),
             &json!({}),
             &["bdb_replica_src_syncer_connection_error", "bdb_syncer_connection_error"],
+        );
+        check(
+            &linked(Link::Refused),
+            &json!({}),
+            &["bdb_replica_src_syncer_general_error", "bdb_syncer_general_error"],
+        );
+        check(
+            &Facts {
+                overhead_percent: Some(20.5),
+                ..Facts::default()
+            },
+            &json!({}),
+            &["bdb_ram_dataset_overhead"],
         );
         check(
             &Facts {
