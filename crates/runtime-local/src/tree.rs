@@ -76,7 +76,11 @@ impl Tree {
         }
         sync_folder(&tree.data_dir)?;
         if let Some(account) = &tree.account {
-            account.check_passage(&tree.servers())?;
+            account.check_passage(&tree.servers()).map_err(|blocked| {
+                let path = blocked.path.clone();
+                let refusal = io::Error::new(io::ErrorKind::PermissionDenied, blocked);
+                system("checking that servers reach their directories", &path, refusal)
+            })?;
         }
         Ok(tree)
     }

@@ -7,7 +7,6 @@
 mod account;
 mod files;
 mod program;
-mod traversal;
 
 use std::fs::File;
 use std::io;
@@ -16,13 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pilothouse_model::Secret;
-use pilothouse_runtime_local::Account;
+use pilothouse_runtime_local::{Account, Blocked};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use rustix::fs::FlockOperation;
 
 pub use account::{AccountError, find_account};
-pub use traversal::{Blocked, blocked};
 
 use crate::config::RunAs;
 
@@ -127,7 +125,7 @@ impl DataDir {
         claim(&layout)?;
         set_access(root, account.as_ref())?;
         if let Some(account) = &account {
-            blocked(root, account)?;
+            account.check_passage(root)?;
         }
         let lock = lock(&layout)?;
         let id = match files::read_line(&layout.id)? {

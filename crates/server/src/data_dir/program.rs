@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use pilothouse_runtime_local::Account;
 
-use super::{DataDir, DataDirError, blocked, files, io_error};
+use super::{DataDir, DataDirError, files, io_error};
 
 impl DataDir {
     /// The path of `program` for the account of the gateway: the given one where the account can run it, else a copy that is made or
@@ -40,7 +40,10 @@ fn can_run(program: &Path, account: &Account) -> bool {
         return false;
     };
     let may_run = std::fs::metadata(&real).is_ok_and(|facts| facts.permissions().mode() & 0o001 != 0);
-    may_run && real.parent().is_some_and(|parent| blocked(parent, account).is_ok())
+    may_run
+        && real
+            .parent()
+            .is_some_and(|parent| account.check_passage(parent).is_ok())
 }
 
 /// Replaces by rename, so that a gateway that runs from the old copy is not disturbed. Same size and time count as the same.

@@ -76,7 +76,7 @@ fn account(configuration: &Configuration, existing: &Path) -> Vec<Check> {
         account.name
     );
     let mut checks = vec![Check::new(SUBJECT, Verdict::Note, shared)];
-    checks.push(match data_dir::blocked(existing, &account) {
+    checks.push(match account.check_passage(existing) {
         Ok(()) => Check::new(
             SUBJECT,
             Verdict::Ok,
