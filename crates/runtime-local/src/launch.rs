@@ -5,7 +5,7 @@
 //! before the program is replaced is reported over the socket, which closes by itself when the replacement succeeds.
 //!
 //! The order makes every instant safe to be killed at: the lock is held from before the first instruction, the account is left behind
-//! before anything in the server's directory is touched, and the record is on disk before the program is replaced. So there is either
+//! before anything in the server's directory is touched, and the record is written before the program is replaced. So there is either
 //! no process, or one that holds the lock and is found by its record.
 
 use std::convert::Infallible;
@@ -320,7 +320,8 @@ fn redirect_output() -> io::Result<()> {
     Ok(())
 }
 
-/// Says who this process is, on disk before it becomes the server.
+/// Says who this process is before it becomes the server. Not synced: what a power loss takes from the record it takes from the process
+/// too, and a record that is broken or of another boot counts as none.
 fn record(request: &Request, lock_descriptor: RawFd) -> io::Result<()> {
     let pid = std::process::id();
     let facts = ProcessFacts::read(pid)?.ok_or(Errno::SRCH)?;
@@ -339,9 +340,7 @@ fn record(request: &Request, lock_descriptor: RawFd) -> io::Result<()> {
         .truncate(true)
         .open(&temporary)?;
     file.write_all(&serde_json::to_vec(&record)?)?;
-    file.sync_data()?;
-    fs::rename(&temporary, RECORD)?;
-    File::open(".")?.sync_all()
+    fs::rename(&temporary, RECORD)
 }
 
 /// Private files, never through a link.
