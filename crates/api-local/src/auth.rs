@@ -45,6 +45,7 @@ impl FromRequestParts<App> for Admitted {
             actor: format!("user:uid-{uid}"),
             scope: TenantScope::All,
             tenant: app.control().default_tenant(),
+            settles: None,
         }))
     }
 }

@@ -71,6 +71,7 @@ pub(crate) const fn operation(kind: OperationKind) -> &'static str {
         OperationKind::BackupDatabase => "backup-database",
         OperationKind::ImportDatabase => "import-database",
         OperationKind::RecoverDatabase => "recover-database",
+        OperationKind::Request => "request",
     }
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn create(control: &Control, request: CreateRequest) -> Result<Create
     Ok(CreateDatabase {
         name,
         spec,
+        group: None,
         wire_id: None,
         documents: Vec::new(),
     })

@@ -124,6 +124,7 @@ impl Principal {
             actor: format!("user:{}", self.login),
             scope: app.options().tenants.clone(),
             tenant: app.control().default_tenant(),
+            settles: None,
         }
     }
 }
@@ -135,6 +136,7 @@ pub(crate) fn own_caller(app: &App) -> Caller {
         actor: "redis-enterprise".to_owned(),
         scope: TenantScope::All,
         tenant: app.control().default_tenant(),
+        settles: None,
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn uid(control: &Control, subject: Subject) -> u64 {
         Subject::User(_) => USER,
         Subject::Role(_) => ROLE,
         Subject::AclRule(_) => ACL,
-        Subject::Installation | Subject::Tenant(_) => return 0,
+        Subject::Installation | Subject::Tenant(_) | Subject::Group(_) => return 0,
     };
     control.wire_number(scheme, subject).unwrap_or(0)
 }

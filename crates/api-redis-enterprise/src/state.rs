@@ -48,6 +48,8 @@ pub(crate) const fn state_machine(kind: OperationKind) -> &'static str {
         OperationKind::ExportDatabase | OperationKind::BackupDatabase => "SMExportBDB",
         OperationKind::ImportDatabase => "SMImportBDB",
         OperationKind::RecoverDatabase => "SMRecoverBDB",
+        // Another API's words; never shown here.
+        OperationKind::Request => "SMRequest",
     }
 }
 
@@ -107,6 +109,7 @@ pub(crate) mod tests {
             subject: Subject::Database(DatabaseId::from_bytes([3; 16])),
             generation: 2,
             target: None,
+            request: None,
             phase: OperationPhase::Processed,
             result: None,
             step: "start server".to_owned(),

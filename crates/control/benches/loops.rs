@@ -168,6 +168,7 @@ fn caller(control: &Control) -> Caller {
         actor: "user:bench".to_owned(),
         scope: TenantScope::All,
         tenant: control.default_tenant(),
+        settles: None,
     }
 }
 
@@ -175,6 +176,7 @@ async fn create(control: &Control, number: usize) {
     let command = CreateDatabase {
         name: DatabaseName::parse(format!("database-{number}")).expect("a name"),
         spec: spec(control),
+        group: None,
         wire_id: None,
         documents: Vec::new(),
     };

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use pilothouse_model::{Database, Dialect, TenantId};
 
+use crate::Settlement;
+
 /// Who calls a command or a query. Made by a dialect's `auth.rs` and nowhere else.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -15,6 +17,8 @@ pub struct Caller {
     pub scope: TenantScope,
     /// Whose becomes what the caller creates.
     pub tenant: TenantId,
+    /// The request that the command carries out, if it waited in a lane: it ends in the command's commit.
+    pub settles: Option<Settlement>,
 }
 
 /// The tenants within reach.

@@ -1,7 +1,7 @@
 //! Certificates of the installation, by name. `proxy` is the one that TLS endpoints show.
 
 use pilothouse_model::{EventDraft, Sealed, Severity, Subject};
-use pilothouse_store::{Setting, Urgency};
+use pilothouse_store::Setting;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::CertificatePair;
@@ -61,7 +61,7 @@ impl Control {
             value,
         };
         let now = self.now();
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             transaction.put(setting);
             transaction.append_event(now, event);
             Ok(())
@@ -76,7 +76,7 @@ impl Control {
         let event = self.certificate_event(caller, "certificate-removed", name);
         let key = format!("{PREFIX}{name}");
         let now = self.now();
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             transaction.delete::<Setting>(&key);
             transaction.append_event(now, event);
             Ok(())

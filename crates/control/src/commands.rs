@@ -1,6 +1,6 @@
 //! What dialects ask for: the commands, as plain data.
 
-use pilothouse_model::{AnswerPoint, DatabaseName, DatabaseSpec, EngineVersion, Location, Operation, Secret};
+use pilothouse_model::{AnswerPoint, DatabaseName, DatabaseSpec, EngineVersion, GroupId, Location, Operation, Secret};
 use pilothouse_store::WireId;
 
 use crate::DatabaseView;
@@ -40,6 +40,8 @@ pub struct CreateDatabase {
     pub name: DatabaseName,
     /// What is wanted. `network.port` 0 lets us choose; secrets are sealed with [`crate::Control::seal`].
     pub spec: DatabaseSpec,
+    /// The group that it belongs to.
+    pub group: Option<GroupId>,
     /// The caller's wire id for it, in the caller's database scheme; `None` allocates one.
     pub wire_id: Option<WireId>,
     /// The dialect's own documents.

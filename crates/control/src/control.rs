@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::ids::IdSchemes;
+use crate::lanes::Lanes;
 use crate::memory::Memories;
 use crate::ports::Reservations;
 use crate::reconcile::Scheduler;
@@ -109,6 +110,11 @@ pub(crate) struct Inner {
     pub(crate) scheduler: Scheduler,
     /// Datasets that travel.
     pub(crate) transfers: Transfers,
+    /// Who processes the requests of an API.
+    pub(crate) processors:
+        std::sync::Mutex<std::collections::HashMap<pilothouse_model::Dialect, Arc<dyn crate::Processor>>>,
+    /// The lanes that are being worked.
+    pub(crate) lanes: Lanes,
     /// Owner of every task.
     pub(crate) tasks: Tasks,
     /// Server binaries that were found.
@@ -137,6 +143,8 @@ impl Control {
             gateway_exited: Notify::new(),
             scheduler: Scheduler::new(parts.settings.concurrent_passes),
             transfers: Transfers::default(),
+            processors: std::sync::Mutex::default(),
+            lanes: Lanes::default(),
             tasks: Tasks::default(),
             store: parts.store,
             keyring: parts.keyring,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pilothouse_model::{Dialect, Document, DocumentKey, EventDraft, Subject};
-use pilothouse_store::{Transaction, Urgency};
+use pilothouse_store::Transaction;
 use serde_json::Value;
 
 use crate::{Caller, Control, ControlError, DocumentWrite, Field};
@@ -51,7 +51,7 @@ impl Control {
     ) -> Result<Value, ControlError> {
         let dialect = caller.dialect;
         let now = self.now();
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             let key = DocumentKey {
                 dialect,
                 subject,
@@ -83,7 +83,7 @@ impl Control {
             subject,
             kind: kind.to_owned(),
         };
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             transaction.delete::<Document>(&key);
             Ok(())
         })

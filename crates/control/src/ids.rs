@@ -9,6 +9,7 @@ use crate::{ControlError, Noun};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words are the variants of `Subject`")]
 pub enum SubjectKind {
+    Group,
     Database,
     Server,
     Host,
@@ -21,6 +22,7 @@ impl SubjectKind {
     /// The kind of a subject; `None` for kinds that no API numbers.
     pub const fn of(subject: &Subject) -> Option<Self> {
         match subject {
+            Subject::Group(_) => Some(Self::Group),
             Subject::Database(_) => Some(Self::Database),
             Subject::Server(_) => Some(Self::Server),
             Subject::Host(_) => Some(Self::Host),

@@ -30,12 +30,12 @@ impl Control {
         within(caller, operation).then(|| Arc::clone(&operation.record))
     }
 
-    /// Operations within the caller's reach, newest first, at most 1,000.
+    /// Operations on databases within the caller's reach, newest first, at most 1,000. What waits in lanes are [`Control::requests`].
     pub fn operations(&self, caller: &Caller) -> Vec<Arc<Operation>> {
         let view = self.store().view();
         let mut found: Vec<Arc<Operation>> = view
             .all::<Operation>()
-            .filter(|operation| within(caller, operation))
+            .filter(|operation| operation.kind != OperationKind::Request && within(caller, operation))
             .map(|operation| Arc::clone(&operation.record))
             .collect();
         found.reverse();
@@ -144,6 +144,7 @@ pub(crate) fn processed(
         subject: Subject::Database(database),
         generation,
         target,
+        request: None,
         phase: OperationPhase::Processed,
         result: None,
         step: String::new(),
@@ -152,6 +153,16 @@ pub(crate) fn processed(
         changed_at: now,
         ended_at: None,
     }
+}
+
+/// Ends a request that changed nothing.
+pub(crate) fn refuse(operation: &mut Operation, refusal: crate::Refusal, now: Timestamp) {
+    operation.phase = OperationPhase::Failed {
+        code: refusal.code,
+        message: refusal.message,
+    };
+    operation.changed_at = now;
+    operation.ended_at = Some(now);
 }
 
 /// Ends an operation, once.

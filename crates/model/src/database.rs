@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Condition, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Endpoint, Layout, Location, OperationId, Sealed,
-    Server, TenantId, Timestamp,
+    Condition, DatabaseId, DatabaseName, DatabaseSpec, Dialect, Endpoint, GroupId, Layout, Location, OperationId,
+    Sealed, Server, TenantId, Timestamp,
 };
 
 /// What has servers, an endpoint and a lineage.
@@ -14,6 +14,9 @@ pub struct Database {
     pub id: DatabaseId,
     /// Whose it is.
     pub tenant: TenantId,
+    /// The group that it was made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
     /// Its name; whether names are unique is the dialect's rule.
     pub name: DatabaseName,
     /// Through which API it was made.

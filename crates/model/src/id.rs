@@ -55,6 +55,8 @@ macro_rules! ids {
 ids! {
     /// Names a [`crate::Tenant`].
     TenantId,
+    /// Names a [`crate::DatabaseGroup`].
+    GroupId,
     /// Names a [`crate::Database`].
     DatabaseId,
     /// Names a [`crate::Shard`] of a database.

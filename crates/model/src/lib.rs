@@ -17,6 +17,7 @@ mod document;
 mod endpoint;
 mod engine;
 mod event;
+mod group;
 mod histogram;
 mod host;
 mod id;
@@ -37,16 +38,19 @@ pub use document::{Document, DocumentKey};
 pub use endpoint::{Cidr, CidrError, Endpoint};
 pub use engine::{EngineKind, EngineVersion, InstalledEngine, VersionError};
 pub use event::{Event, EventDraft, Severity};
+pub use group::DatabaseGroup;
 pub use histogram::{Histogram, HistogramReading};
 pub use host::{Host, HostFacts, MachineLoad};
-pub use id::{AclRuleId, DatabaseId, EventId, HostId, OperationId, RoleId, ServerId, ShardId, TenantId, UserId};
+pub use id::{
+    AclRuleId, DatabaseId, EventId, GroupId, HostId, OperationId, RoleId, ServerId, ShardId, TenantId, UserId,
+};
 pub use layout::{FailoverIntent, Layout, Lineage, Management, Server, ServerPorts, Shard, SlotRange};
 pub use lifecycle::Lifecycle;
 pub use name::{DatabaseName, Dialect, NameError, TenantName};
 pub use observation::{
     Liveness, Observation, ProcessState, ReplicationFacts, Role as ServerRole, ServerFacts, ServerObservation,
 };
-pub use operation::{AnswerPoint, Operation, OperationKind, OperationPhase, OperationResult, Subject};
+pub use operation::{AnswerPoint, Operation, OperationKind, OperationPhase, OperationResult, Request, Subject};
 pub use secret::{Sealed, Secret};
 pub use spec::{
     AccessSpec, BackupSchedule, ClientAuthentication, DatabaseSpec, EvictionPolicy, FsyncPolicy, Location, LogLimits,

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AclRuleId, DatabaseId, Dialect, HostId, OperationId, RoleId, ServerId, TenantId, Timestamp, UserId};
+use crate::{
+    AclRuleId, DatabaseId, Dialect, GroupId, HostId, OperationId, RoleId, Sealed, ServerId, TenantId, Timestamp, UserId,
+};
 
 /// What a record speaks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -12,6 +14,8 @@ pub enum Subject {
     Installation,
     /// A tenant.
     Tenant(TenantId),
+    /// A group of databases.
+    Group(GroupId),
     /// A database.
     Database(DatabaseId),
     /// A server.
@@ -50,6 +54,8 @@ pub enum OperationKind {
     ImportDatabase,
     /// Brings a database back whose copies were all lost.
     RecoverDatabase,
+    /// What an API asks for in words of its own, processed in a lane. What it leads to in databases are operations of their own.
+    Request,
 }
 
 /// How far an operation is.
@@ -86,6 +92,17 @@ pub enum OperationResult {
     },
 }
 
+/// What is kept of a request that is processed after it was answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The API's word for what is asked.
+    pub command: String,
+    /// What is asked, JSON; sealed because it may hold passwords.
+    pub body: Sealed,
+    /// What came of it, in the API's words; `None` until it was processed. Holds no secret.
+    pub answer: Option<serde_json::Value>,
+}
+
 /// The durable record of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
@@ -105,6 +122,9 @@ pub struct Operation {
     pub generation: u64,
     /// The server that was named in the request, for a requested failover.
     pub target: Option<ServerId>,
+    /// What was asked, for requests that wait in a lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
     /// How far it is.
     #[serde(flatten)]
     pub phase: OperationPhase,

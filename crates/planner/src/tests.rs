@@ -152,6 +152,7 @@ fn database() -> Database {
     Database {
         id: DatabaseId::from_bytes([4; 16]),
         tenant: TenantId::from_bytes([5; 16]),
+        group: None,
         name: DatabaseName::parse("db").expect("a name"),
         origin: Dialect::Local,
         created_at: Timestamp::default(),

@@ -37,6 +37,7 @@ mod wire_id;
 mod writer;
 
 pub use error::{StoreError, TransactError, WireIdTaken};
+pub use nouns::operation::Lane;
 pub use nouns::setting::Setting;
 pub use record::{Record, RecordId, Revision, Stored, Table};
 pub use store::{Options, Store, Urgency};

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use pilothouse_model::{AclRule, Database, Document, Event, Host, Operation, Role, Tenant, User};
+use pilothouse_model::{AclRule, Database, DatabaseGroup, Document, Event, Host, Operation, Role, Tenant, User};
 
 use crate::backend::Backend;
 use crate::event::Events;
@@ -120,6 +120,7 @@ enum Row {
     WireId(Stored<WireIdRow>),
     Counter(Stored<CounterRow>),
     Event(u64, Arc<Stored<Event>>),
+    DatabaseGroup(Arc<Stored<DatabaseGroup>>),
 }
 
 impl Row {
@@ -135,6 +136,7 @@ impl Row {
             Table::AclRule => Self::AclRule(record(key, value)?),
             Table::Document => Self::Document(record(key, value)?),
             Table::Setting => Self::Setting(record(key, value)?),
+            Table::DatabaseGroup => Self::DatabaseGroup(record(key, value)?),
             Table::WireId => {
                 let row: Stored<WireIdRow> = decode(key, value)?;
                 check(key, &WireIdRow::key(&row.scheme, row.subject))?;
@@ -189,6 +191,7 @@ impl View {
             Row::AclRule(stored) => self.nouns.acl_rules.insert(stored),
             Row::Document(stored) => self.nouns.documents.insert(stored),
             Row::Setting(stored) => self.nouns.settings.insert(stored),
+            Row::DatabaseGroup(stored) => self.nouns.groups.insert(stored),
             Row::WireId(row) => self.wire_ids.insert(row.revision, &row.record),
             Row::Counter(row) => self.wire_ids.set_counter(row.revision, &row.record),
             Row::Event(place, event) => self.events.insert(place, event),

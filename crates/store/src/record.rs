@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use imbl::OrdMap;
-use pilothouse_model::{AclRuleId, DatabaseId, DocumentKey, HostId, OperationId, RoleId, Subject, TenantId, UserId};
+use pilothouse_model::{
+    AclRuleId, DatabaseId, DocumentKey, GroupId, HostId, OperationId, RoleId, Subject, TenantId, UserId,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,10 +58,12 @@ pub enum Table {
     Counter = 11,
     /// [`pilothouse_model::Event`].
     Event = 12,
+    /// [`pilothouse_model::DatabaseGroup`].
+    DatabaseGroup = 13,
 }
 
 impl Table {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Tenant,
         Self::Host,
         Self::Database,
@@ -72,6 +76,7 @@ impl Table {
         Self::WireId,
         Self::Counter,
         Self::Event,
+        Self::DatabaseGroup,
     ];
 
     /// The most bytes that one row may take: what etcd carries safely, and what was promised for a dialect's documents.
@@ -125,7 +130,16 @@ macro_rules! uuid_ids {
     )+};
 }
 
-uuid_ids!(TenantId, HostId, DatabaseId, OperationId, UserId, RoleId, AclRuleId);
+uuid_ids!(
+    TenantId,
+    HostId,
+    GroupId,
+    DatabaseId,
+    OperationId,
+    UserId,
+    RoleId,
+    AclRuleId
+);
 
 impl RecordId for String {
     fn write_to(&self, bytes: &mut Vec<u8>) {
@@ -144,6 +158,7 @@ impl RecordId for Subject {
             Self::User(id) => (5, id.as_bytes()),
             Self::Role(id) => (6, id.as_bytes()),
             Self::AclRule(id) => (7, id.as_bytes()),
+            Self::Group(id) => (8, id.as_bytes()),
         };
         bytes.push(tag);
         bytes.extend_from_slice(id);

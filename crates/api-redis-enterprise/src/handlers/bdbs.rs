@@ -82,6 +82,7 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
     let command = CreateDatabase {
         name: draft.name,
         spec: draft.spec,
+        group: None,
         wire_id: draft.uid.map(Into::into),
         documents: vec![document_write(&draft.document)],
     };

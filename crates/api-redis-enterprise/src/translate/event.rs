@@ -64,7 +64,7 @@ pub(crate) fn line(event: &Event, context: &EventContext) -> Option<JsonObject> 
             Subject::Server(_) => ("shard_uid", context.uid.to_string().into()),
             Subject::Role(_) => ("role_uid", context.uid.into()),
             Subject::AclRule(_) => ("acl_uid", context.uid.into()),
-            Subject::Installation | Subject::Tenant(_) => ("cluster_uid", context.uid.into()),
+            Subject::Installation | Subject::Tenant(_) | Subject::Group(_) => ("cluster_uid", context.uid.into()),
         };
         line.insert(key.to_owned(), uid);
     }

@@ -183,6 +183,7 @@ async fn interrupt(cluster: &Cluster, password: &str) {
         actor: "test".to_owned(),
         scope: TenantScope::All,
         tenant: cluster.control.default_tenant(),
+        settles: None,
     };
     let record = json!({
         "state": "creating_cluster", "cluster_name": "my.cluster", "started_at": 1_760_400_066_000_i64, "username": ADMIN.0,

@@ -116,7 +116,7 @@ impl Control {
     pub async fn create_role(&self, caller: &Caller, new: NewRole) -> Result<Arc<Role>, ControlError> {
         let now = self.now();
         let role = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let NewRole {
                     name,
                     management,
@@ -166,7 +166,7 @@ impl Control {
     ) -> Result<Arc<Role>, ControlError> {
         let now = self.now();
         let role = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let mut role = changeable(transaction.view(), id)?;
                 role.name = change.name.unwrap_or(role.name);
                 role.management = change.management.unwrap_or(role.management);
@@ -209,6 +209,9 @@ impl Control {
                         transaction.delete_documents_of(&subject);
                         transaction.release_wire_ids(&subject);
                         transaction.append_event(now, event(caller, "role-deleted", subject, &role.name));
+                        if let Some(settlement) = &caller.settles {
+                            settlement.settle(transaction, now)?;
+                        }
                     }
                     Ok((now_unbound, more))
                 })

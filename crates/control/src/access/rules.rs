@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pilothouse_model::{AclRule, AclRuleId, DatabaseId, Subject};
-use pilothouse_store::{Urgency, View};
+use pilothouse_store::View;
 
 use super::event;
 use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
@@ -66,7 +66,7 @@ impl Control {
             built_in: false,
         };
         let now = self.now();
-        self.transact(Urgency::Normal, |transaction| {
+        self.commit(caller, |transaction| {
             check(transaction.view(), &rule)?;
             let subject = Subject::AclRule(rule.id);
             self.schemes().allocate(transaction, subject, None)?;
@@ -108,7 +108,7 @@ impl Control {
         }
         let now = self.now();
         let (rule, databases) = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let mut rule = changeable(transaction.view(), id)?;
                 rule.name = change.name.unwrap_or(rule.name);
                 rule.rule = change.rule.unwrap_or(rule.rule);
@@ -131,7 +131,7 @@ impl Control {
     /// [`ControlError::Forbidden`] for a built-in one; [`ControlError::Conflict`] while a database is bound to it.
     pub async fn delete_acl_rule(&self, caller: &Caller, id: AclRuleId) -> Result<(), ControlError> {
         let now = self.now();
-        self.transact(Urgency::Normal, |transaction| {
+        self.commit(caller, |transaction| {
             let rule = changeable(transaction.view(), id)?;
             if !databases_bound(transaction.view(), id).is_empty() {
                 return Err(ControlError::Conflict("the rule is bound to a database".to_owned()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pilothouse_model::{ManagementRole, PasswordHash, Role, RoleId, Secret, Subject, User, UserId, UserStatus};
 use pilothouse_secrets::sha256_hex;
-use pilothouse_store::{Transaction, Urgency, View, WireId};
+use pilothouse_store::{Transaction, View, WireId};
 
 use super::{administrators, databases_open_to, event, keeps_an_administrator};
 use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
@@ -117,7 +117,7 @@ impl Control {
             created_at: now,
         };
         let (user, databases) = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 check(transaction.view(), &user)?;
                 let subject = Subject::User(user.id);
                 self.schemes().allocate(transaction, subject, wire_id)?;
@@ -172,7 +172,7 @@ impl Control {
         };
         let now = self.now();
         let (user, databases) = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let old = found(transaction.view(), id)?;
                 let mut user = old.clone();
                 user.email = email.unwrap_or(user.email);
@@ -211,7 +211,7 @@ impl Control {
     pub async fn delete_user(&self, caller: &Caller, id: UserId) -> Result<(), ControlError> {
         let now = self.now();
         let databases = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let user = found(transaction.view(), id)?;
                 let before = administrators(transaction.view());
                 let subject = Subject::User(id);
@@ -258,7 +258,7 @@ impl Control {
         };
         let now = self.now();
         let databases = self
-            .transact(Urgency::Normal, |transaction| {
+            .commit(caller, |transaction| {
                 let mut user = found(transaction.view(), id)?;
                 match (change, hash) {
                     (PasswordChange::Replace(_), Some(hash)) => user.passwords = vec![hash],

@@ -189,7 +189,7 @@ impl Control {
         kind: TransferKind,
     ) -> Result<(), ControlError> {
         self.database(caller, id)?;
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             let found = transaction
                 .view()
                 .get::<Database>(&id)
@@ -267,6 +267,7 @@ impl Control {
             actor: "schedule".to_owned(),
             scope: crate::TenantScope::All,
             tenant: database.tenant,
+            settles: None,
         };
         let request = TransferRequest {
             locations: vec![location],

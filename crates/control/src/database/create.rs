@@ -7,7 +7,7 @@ use pilothouse_model::{
     AnswerPoint, Database, DatabaseId, DatabaseSpec, Endpoint, Layout, Lineage, Management, Operation, OperationKind,
     Server, ServerId, ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TlsMode,
 };
-use pilothouse_store::{Urgency, View};
+use pilothouse_store::View;
 
 use crate::commands::{Accepted, CreateDatabase, RequestOptions};
 use crate::ports::Promise;
@@ -70,6 +70,7 @@ impl Control {
         Database {
             id,
             tenant: caller.tenant,
+            group: command.group,
             name: command.name.clone(),
             origin: caller.dialect,
             created_at: now,
@@ -271,7 +272,7 @@ impl Control {
         let dialect = caller.dialect;
         let record = Arc::new(database.clone());
         let returned = operation.clone();
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             if transaction
                 .view()
                 .database_on_port(database.spec.network.port)

@@ -1,7 +1,6 @@
 //! Removing a database: the tombstone. The loop removes what it stands for; the record goes last.
 
 use pilothouse_model::{Database, DatabaseId, Operation, OperationKind, OperationResult, Severity};
-use pilothouse_store::Urgency;
 
 use crate::commands::RequestOptions;
 use crate::{Caller, Control, ControlError, Noun, events, operations};
@@ -36,7 +35,7 @@ impl Control {
         }
         let actor = caller.actor.clone();
         let returned = operation.clone();
-        self.transact(Urgency::Normal, move |transaction| {
+        self.commit(caller, move |transaction| {
             let found = transaction
                 .view()
                 .get::<Database>(&id)

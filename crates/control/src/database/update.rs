@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Server, Severity, Subject};
-use pilothouse_store::{Transaction, Urgency, View};
+use pilothouse_store::{Transaction, View};
 
 use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
@@ -39,7 +39,7 @@ impl Control {
         let now = self.now();
         let schemes = self.schemes().clone();
         let (database, operation) = self
-            .transact(Urgency::Normal, move |transaction| {
+            .commit(caller, move |transaction| {
                 let mut database = changeable(transaction, id, command.expected_generation)?;
                 let renamed = database.name != command.name;
                 let changed = database.spec != command.spec;

@@ -155,6 +155,8 @@ impl Control {
             | OperationKind::ExportDatabase
             | OperationKind::BackupDatabase
             | OperationKind::ImportDatabase => false,
+            // Never the operation of a database: it ends in its lane.
+            OperationKind::Request => false,
         };
         if done {
             return Some((operation.id, OperationResult::Succeeded));

@@ -126,6 +126,7 @@ impl Harness {
             actor: "user:test".to_owned(),
             scope: TenantScope::All,
             tenant: self.control().default_tenant(),
+            settles: None,
         }
     }
 
@@ -134,6 +135,7 @@ impl Harness {
         let command = CreateDatabase {
             name: DatabaseName::parse(format!("db{}", self.names)).expect("a name"),
             spec: self.spec(wanted),
+            group: None,
             wire_id: None,
             documents: Vec::new(),
         };
@@ -145,7 +147,7 @@ impl Harness {
         accepted.expect("created").database.database.id
     }
 
-    fn spec(&self, wanted: Wanted) -> DatabaseSpec {
+    pub(super) fn spec(&self, wanted: Wanted) -> DatabaseSpec {
         DatabaseSpec {
             engine: EngineKind::Redis,
             version: EngineVersion::new(7, 0, 15),

@@ -5,6 +5,7 @@
 
 mod crash_points;
 mod harness;
+mod lanes;
 mod random;
 mod transfers;
 

@@ -361,5 +361,6 @@ fn caller(control: &Control) -> Caller {
         actor: "metrics".to_owned(),
         scope: TenantScope::All,
         tenant: control.default_tenant(),
+        settles: None,
     }
 }

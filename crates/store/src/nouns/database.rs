@@ -1,10 +1,10 @@
-//! Databases: by tenant, name, endpoint port, server, server port, and by what their access is bound to.
+//! Databases: by tenant, group, name, endpoint port, server, server port, and by what their access is bound to.
 //!
 //! A database with a tombstone is found like any other: its ports and its servers are still there.
 
 use std::sync::Arc;
 
-use pilothouse_model::{AclRuleId, Database, DatabaseId, RoleId, ServerId, TenantId};
+use pilothouse_model::{AclRuleId, Database, DatabaseId, GroupId, RoleId, ServerId, TenantId};
 
 use crate::nouns::{Links, Nouns};
 use crate::record::{Record, Shelf, Stored, Table, sealed};
@@ -16,6 +16,7 @@ const FIRST: DatabaseId = DatabaseId::from_bytes([0; 16]);
 #[derive(Clone, Default)]
 pub struct DatabaseIndex {
     by_tenant: Links<TenantId, DatabaseId>,
+    by_group: Links<GroupId, DatabaseId>,
     by_name: Links<Box<str>, DatabaseId>,
     by_port: Links<u16, DatabaseId>,
     by_server: Links<ServerId, DatabaseId>,
@@ -42,6 +43,9 @@ impl sealed::Noun for Database {
         index
             .by_tenant
             .relink(&id, old.map(|d| d.tenant), new.map(|d| d.tenant));
+        index
+            .by_group
+            .relink(&id, old.and_then(|d| d.group), new.and_then(|d| d.group));
         if old.map(|d| &d.name) != new.map(|d| &d.name) {
             index.by_name.relink(&id, old.map(name), new.map(name));
         }
@@ -106,6 +110,11 @@ impl View {
     /// The databases of a tenant, oldest first.
     pub fn databases_of_tenant(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Stored<Database>>> {
         self.databases(self.nouns.databases.index.by_tenant.of(tenant, FIRST))
+    }
+
+    /// The databases of a group, oldest first.
+    pub fn databases_of_group(&self, group: GroupId) -> impl Iterator<Item = &Arc<Stored<Database>>> {
+        self.databases(self.nouns.databases.index.by_group.of(group, FIRST))
     }
 
     /// The databases of that name, of one tenant or of all, oldest first.

@@ -3,6 +3,7 @@
 pub(crate) mod acl_rule;
 pub(crate) mod database;
 pub(crate) mod document;
+pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod operation;
 pub(crate) mod role;
@@ -11,7 +12,7 @@ pub(crate) mod tenant;
 pub(crate) mod user;
 
 use imbl::OrdSet;
-use pilothouse_model::{AclRule, Database, Document, Host, Operation, Role, Tenant, User};
+use pilothouse_model::{AclRule, Database, DatabaseGroup, Document, Host, Operation, Role, Tenant, User};
 
 use crate::Setting;
 use crate::record::Shelf;
@@ -22,6 +23,7 @@ pub struct Nouns {
     pub(crate) tenants: Shelf<Tenant>,
     pub(crate) hosts: Shelf<Host>,
     pub(crate) databases: Shelf<Database>,
+    pub(crate) groups: Shelf<DatabaseGroup>,
     pub(crate) operations: Shelf<Operation>,
     pub(crate) users: Shelf<User>,
     pub(crate) roles: Shelf<Role>,

@@ -1,9 +1,9 @@
-//! Operations: those that are not final, those of a subject, those of a tenant.
+//! Operations: those that are not final, those of a subject, those of a tenant, those that wait in a lane.
 
 use std::sync::Arc;
 
 use imbl::OrdSet;
-use pilothouse_model::{Operation, OperationId, Subject, TenantId};
+use pilothouse_model::{Dialect, Operation, OperationId, OperationKind, Subject, TenantId};
 
 use crate::nouns::{Links, Nouns};
 use crate::record::{Record, Shelf, Stored, Table, sealed};
@@ -17,7 +17,11 @@ pub struct OperationIndex {
     unfinished: OrdSet<OperationId>,
     by_subject: Links<Subject, OperationId>,
     by_tenant: Links<TenantId, OperationId>,
+    by_lane: Links<Lane, OperationId>,
 }
+
+/// A queue of requests: those of one tenant through one API.
+pub type Lane = (Dialect, TenantId);
 
 impl sealed::Noun for Operation {
     type Index = OperationIndex;
@@ -45,7 +49,14 @@ impl sealed::Noun for Operation {
         index
             .by_tenant
             .relink(&id, old.map(|o| o.tenant), new.map(|o| o.tenant));
+        index.by_lane.relink(&id, old.and_then(lane), new.and_then(lane));
     }
+}
+
+/// The lane that the operation waits in.
+fn lane(operation: &Operation) -> Option<Lane> {
+    let waits = operation.kind == OperationKind::Request && !operation.is_final();
+    waits.then_some((operation.dialect, operation.tenant))
 }
 
 impl Record for Operation {
@@ -70,6 +81,18 @@ impl View {
     /// The operations of a tenant, oldest first.
     pub fn operations_of_tenant(&self, tenant: TenantId) -> impl Iterator<Item = &Arc<Stored<Operation>>> {
         self.operations(self.nouns.operations.index.by_tenant.of(tenant, FIRST))
+    }
+
+    /// The requests that wait in a lane or are being processed, oldest first.
+    pub fn requests_in_lane(&self, lane: Lane) -> impl Iterator<Item = &Arc<Stored<Operation>>> {
+        self.operations(self.nouns.operations.index.by_lane.of(lane, FIRST))
+    }
+
+    /// The lanes in which anything waits.
+    pub fn busy_lanes(&self) -> impl Iterator<Item = Lane> {
+        let mut last = None;
+        let lanes = self.nouns.operations.index.by_lane.iter().map(|(lane, _)| *lane);
+        lanes.filter(move |lane| last.replace(*lane) != Some(*lane))
     }
 
     fn operations<'a>(

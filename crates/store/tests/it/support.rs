@@ -52,6 +52,7 @@ pub(crate) fn database(tenant: TenantId, name: &str, port: u16) -> Database {
     Database {
         id: DatabaseId::new(),
         tenant,
+        group: None,
         name: DatabaseName::parse(name).unwrap(),
         origin: Dialect::RedisEnterprise,
         created_at: Timestamp::from_millis(1_760_400_000_000),
@@ -115,6 +116,7 @@ pub(crate) fn operation(tenant: TenantId, subject: Subject) -> Operation {
         subject,
         generation: 1,
         target: None,
+        request: None,
         phase: OperationPhase::Received,
         result: None,
         step: String::new(),

@@ -104,6 +104,7 @@ fn database(draft: &Draft) -> Database {
     Database {
         id: DatabaseId::from_bytes([1; 16]),
         tenant: TenantId::from_bytes([2; 16]),
+        group: None,
         name: draft.name.clone(),
         origin: Dialect::RedisEnterprise,
         created_at: Timestamp::from_millis(1_760_400_000_000),

@@ -1,0 +1,25 @@
+//! Groups: named sets of databases.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dialect, GroupId, TenantId, Timestamp};
+
+/// A named set of databases of one tenant, as one API sees it: a subscription, a namespace or a project. What else that API knows of it
+/// is in its documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseGroup {
+    /// Its id.
+    pub id: GroupId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The API whose notion it is; the others do not show it.
+    pub dialect: Dialect,
+    /// Its name, in that API's rules.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+    /// When its removal was asked for.
+    pub deleted_at: Option<Timestamp>,
+}
