@@ -45,7 +45,7 @@ pub use commands::{
     UpdateDatabase, UpgradeDatabase,
 };
 pub use control::{Control, ControlSettings, Parts};
-pub use database::DataFile;
+pub use database::{DataFile, Room};
 pub use error::{ControlError, Field, Noun};
 pub use events::EventFilter;
 pub use gateway_process::{GATEWAY_PROCESS, GATEWAY_PROCESSES};

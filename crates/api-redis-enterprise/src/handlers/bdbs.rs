@@ -86,10 +86,10 @@ async fn create_from(app: &App, call: &Call, body: &JsonObject) -> Answer {
         wire_id: draft.uid.map(Into::into),
         documents: vec![document_write(&draft.document)],
     };
-    machine::check(app, None, &command.spec).await?;
+    let room = machine::check(app, None, &command.spec).await?;
     let accepted = app
         .control()
-        .create_database(&call.caller, command, options(call))
+        .create_database_within(&call.caller, command, room, options(call))
         .await;
     let accepted = accepted.map_err(|error| refused(error, true))?;
     Ok(Presenter::new(app, &call.principal).accepted(&accepted, &draft.document))
@@ -113,7 +113,7 @@ pub(crate) async fn update_from(
     let uid = app.uid(Subject::Database(database.id));
     let document = document_of(app, database.id);
     let draft: Draft = with_surroundings(app, |around| bdb::update(body, database, uid, &document, around))?;
-    machine::check(app, Some(database), &draft.spec).await?;
+    let room = machine::check(app, Some(database), &draft.spec).await?;
     let command = UpdateDatabase {
         name: draft.name,
         spec: draft.spec,
@@ -126,7 +126,7 @@ pub(crate) async fn update_from(
     };
     let accepted = app
         .control()
-        .update_database(&call.caller, database.id, command, options(call))
+        .update_database_within(&call.caller, database.id, command, room, options(call))
         .await;
     let accepted = accepted.map_err(|error| refused(error, false))?;
     Ok((accepted, draft.document))

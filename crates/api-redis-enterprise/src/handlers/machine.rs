@@ -1,54 +1,41 @@
 //! What a database asks of the machine: room, and a directory for its backups.
 
-use pilothouse_model::{Database, DatabaseId, DatabaseSpec, Subject};
-use serde_json::Value;
+use pilothouse_control::Room;
+use pilothouse_model::{Database, DatabaseSpec, Subject};
 
 use crate::app::App;
-use crate::auth::own_caller;
 use crate::documents;
 use crate::error::Failure;
 use crate::handlers::nodes;
 
-/// Checks what a new spec asks for beyond that of the database that it is to replace.
-pub(crate) async fn check(app: &App, known: Option<&Database>, wanted: &DatabaseSpec) -> Result<(), Failure> {
+/// Checks what a new spec asks for beyond that of the database that it is to replace; gives the room that it has to find.
+pub(crate) async fn check(app: &App, known: Option<&Database>, wanted: &DatabaseSpec) -> Result<Room, Failure> {
     if known.is_none_or(|known| known.spec.backup != wanted.backup) {
         check_backup_directory(wanted).await?;
     }
-    let grows =
-        |known: &Database| wanted.memory_bytes > known.spec.memory_bytes || wanted.replicas > known.spec.replicas;
-    if known.is_none_or(grows) {
-        check_room(app, known.map(|known| known.id), wanted)?;
-    }
-    Ok(())
+    Ok(room(app, known, wanted))
 }
 
-/// Refuses a database that the node has no room for: more memory than it has, where the policy forbids to overbook it, or more servers
-/// than it may run, where somebody set that. Judged by what is recorded now: two requests at the same moment may both find room.
-fn check_room(app: &App, known: Option<DatabaseId>, wanted: &DatabaseSpec) -> Result<(), Failure> {
-    let limited_memory = !app.settings().policy_flag("shards_overbooking");
-    let limit = app.control().hosts().first().and_then(|host| {
-        let document = documents::read(app, Subject::Host(host.id), nodes::DOCUMENT)?;
-        document.get("max_redis_servers").and_then(Value::as_u64)
-    });
-    if !limited_memory && limit.is_none() {
-        return Ok(());
+/// The room that a new spec has to find: the memory of the node, where the policy forbids to overbook it, and as many servers and
+/// endpoints as it may have, where somebody set that. No limit for what does not grow.
+fn room(app: &App, known: Option<&Database>, wanted: &DatabaseSpec) -> Room {
+    let grows =
+        |known: &Database| wanted.memory_bytes > known.spec.memory_bytes || wanted.replicas > known.spec.replicas;
+    if !known.is_none_or(grows) {
+        return Room::default();
     }
-    let servers_of = |spec: &DatabaseSpec| u64::from(spec.shards) * (1 + u64::from(spec.replicas));
-    let (mut memory, mut servers) = (wanted.memory_bytes, servers_of(wanted));
-    for view in app.control().databases(&own_caller(app)) {
-        if Some(view.database.id) != known {
-            memory = memory.saturating_add(view.database.spec.memory_bytes);
-            servers += servers_of(&view.database.spec);
-        }
+    let limits = app
+        .control()
+        .hosts()
+        .first()
+        .and_then(|host| documents::read(app, Subject::Host(host.id), nodes::DOCUMENT));
+    let limit = |name: &str| limits.as_ref()?.get(name)?.as_u64();
+    let overbooked = app.settings().policy_flag("shards_overbooking");
+    Room {
+        memory_bytes: (!overbooked).then(|| app.control().host_facts().memory_bytes),
+        servers: limit("max_redis_servers"),
+        endpoints: limit("max_listeners").filter(|_| known.is_none()),
     }
-    let refused = |why: &str| Err(Failure::not_acceptable("insufficient_resources", why));
-    if limited_memory && memory > app.control().host_facts().memory_bytes {
-        return refused("the node has less memory than all databases together would have");
-    }
-    if limit.is_some_and(|limit| servers > limit) {
-        return refused("the node would run more servers than max_redis_servers allows");
-    }
-    Ok(())
 }
 
 /// A directory for backups must be there when it is set, and take files.

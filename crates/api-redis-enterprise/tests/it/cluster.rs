@@ -300,4 +300,31 @@ async fn a_node_takes_no_more_than_it_was_told_to() {
         .post("/v1/bdbs?dry_run", &json!({"name": "one", "memory_size": 10_000_000}))
         .await
         .ok();
+    cluster
+        .put("/v1/nodes/1", &json!({"max_redis_servers": 100, "max_listeners": 0}))
+        .await
+        .ok();
+    let one = json!({"name": "one", "memory_size": 10_000_000});
+    assert_eq!(
+        cluster.post("/v1/bdbs", &one).await.refused(406),
+        "insufficient_resources"
+    );
+}
+
+#[tokio::test]
+async fn of_requests_at_the_same_moment_only_as_many_pass_as_there_is_room() {
+    let cluster = Cluster::ready().await;
+    cluster.put("/v1/nodes/1", &json!({"max_redis_servers": 3})).await.ok();
+    let each = (0..8).map(|number| {
+        let body = json!({"name": format!("db{number}"), "memory_size": 10_000_000});
+        let cluster = &cluster;
+        async move { cluster.post("/v1/bdbs", &body).await }
+    });
+    let replies = futures_util::future::join_all(each).await;
+    let made = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(made, 3);
+    for refused in replies.iter().filter(|reply| reply.status != 200) {
+        assert_eq!(refused.refused(406), "insufficient_resources");
+    }
+    assert_eq!(cluster.get("/v1/bdbs").await.ok().as_array().unwrap().len(), 3);
 }

@@ -9,6 +9,7 @@ use pilothouse_model::{
 };
 use pilothouse_store::View;
 
+use super::room::Room;
 use crate::commands::{Accepted, CreateDatabase, RequestOptions};
 use crate::ports::Promise;
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
@@ -29,10 +30,23 @@ impl Control {
         command: CreateDatabase,
         options: RequestOptions,
     ) -> Result<Accepted, ControlError> {
+        self.create_database_within(caller, command, Room::default(), options)
+            .await
+    }
+
+    /// As [`Control::create_database`], where there is room for it.
+    pub async fn create_database_within(
+        &self,
+        caller: &Caller,
+        command: CreateDatabase,
+        room: Room,
+        options: RequestOptions,
+    ) -> Result<Accepted, ControlError> {
         let id = DatabaseId::new();
         let view = self.store().view();
         self.check_spec(&view, &command.spec)?;
         self.check_wire_id(caller, &view, &command)?;
+        room.check(&view, id, &command.spec)?;
         let mut database = self.draft(caller, id, &command);
         if options.dry_run {
             return Ok(Accepted {
@@ -50,7 +64,7 @@ impl Control {
             }
         };
         database.layout = layout;
-        let committed = self.commit_creation(caller, database, command).await;
+        let committed = self.commit_creation(caller, database, command, room).await;
         match committed {
             Ok((database, operation)) => {
                 self.wake(id);
@@ -235,18 +249,22 @@ impl Control {
         }
     }
 
+    fn check_certificate(&self, spec: &DatabaseSpec) -> Result<(), ControlError> {
+        if spec.network.tls == TlsMode::Enabled && self.certificate(crate::certificates::ENDPOINTS).is_none() {
+            let why = "there is no certificate for TLS endpoints";
+            return Err(ControlError::invalid(Field::Tls, why));
+        }
+        Ok(())
+    }
+
     async fn commit_creation(
         &self,
         caller: &Caller,
         mut database: Database,
         command: CreateDatabase,
+        room: Room,
     ) -> Result<(Arc<Database>, Operation), ControlError> {
-        if database.spec.network.tls == TlsMode::Enabled && self.certificate(crate::certificates::ENDPOINTS).is_none() {
-            return Err(ControlError::invalid(
-                Field::Tls,
-                "there is no certificate for TLS endpoints",
-            ));
-        }
+        self.check_certificate(&database.spec)?;
         let now = self.now();
         let operation = operations::processed(
             caller,
@@ -283,6 +301,7 @@ impl Control {
                     field: "port",
                 });
             }
+            room.check(transaction.view(), database.id, &database.spec)?;
             let subject = Subject::Database(database.id);
             schemes.allocate(transaction, subject, scheme.zip(command.wire_id))?;
             for server in database.layout.servers() {

@@ -5,6 +5,8 @@ mod check;
 mod create;
 mod delete;
 mod query;
+mod room;
 mod update;
 
 pub use query::DataFile;
+pub use room::Room;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Server, Severity, Subject};
 use pilothouse_store::{Transaction, View};
 
+use super::room::Room;
 use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
 
@@ -18,20 +19,28 @@ impl Control {
         command: UpdateDatabase,
         options: RequestOptions,
     ) -> Result<Accepted, ControlError> {
+        self.update_database_within(caller, id, command, Room::default(), options)
+            .await
+    }
+
+    /// As [`Control::update_database`], where there is room for it.
+    pub async fn update_database_within(
+        &self,
+        caller: &Caller,
+        id: DatabaseId,
+        command: UpdateDatabase,
+        room: Room,
+        options: RequestOptions,
+    ) -> Result<Accepted, ControlError> {
         let shown = self.database(caller, id)?;
         let view = self.store().view();
         let before = Arc::clone(&shown.database);
         check_open_for_change(&before)?;
         check_fixed(&before.spec, &command.spec)?;
         self.check_spec(&view, &command.spec)?;
+        room.check(&view, id, &command.spec)?;
         if options.dry_run {
-            let mut would_be = before.as_ref().clone();
-            would_be.name = command.name;
-            would_be.spec = command.spec;
-            return Ok(Accepted {
-                database: self.shown(&view, &Arc::new(would_be)),
-                operation: None,
-            });
+            return Ok(self.would_be(&view, &before, command));
         }
         let added = self.added_replica(&view, &before, &command.spec).await?;
         let (server, _promise) = added.unzip();
@@ -54,6 +63,7 @@ impl Control {
                     transaction.put(database.clone());
                     return Ok((Arc::new(database), None));
                 }
+                room.check(transaction.view(), id, &command.spec)?;
                 apply_change(&mut database, command.spec, server.clone());
                 if let Some(server) = server {
                     schemes.allocate(transaction, Subject::Server(server.id), None)?;
@@ -93,6 +103,16 @@ impl Control {
                 database: self.database(caller, id)?,
                 operation: None,
             }),
+        }
+    }
+
+    fn would_be(&self, view: &View, before: &Database, command: UpdateDatabase) -> Accepted {
+        let mut would_be = before.clone();
+        would_be.name = command.name;
+        would_be.spec = command.spec;
+        Accepted {
+            database: self.shown(view, &Arc::new(would_be)),
+            operation: None,
         }
     }
 
