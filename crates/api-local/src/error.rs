@@ -38,6 +38,21 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "malformed", why)
     }
 
+    /// The body is longer than anything that this API takes.
+    pub(crate) fn too_long(limit: usize) -> Self {
+        let message = format!("the body is longer than {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", message)
+    }
+
+    /// The body did not arrive in time.
+    pub(crate) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "the body did not arrive in time",
+        )
+    }
+
     /// A value is not allowed.
     pub(crate) fn invalid(field: &str, why: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("{field} {why}"))

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const USER: &str = "admin@example.com";
 const PASSWORD: &str = "secret-of-test";
 /// Both, as HTTP wants them.
-const AUTHORIZATION: &str = "Basic YWRtaW5AZXhhbXBsZS5jb206c2VjcmV0LW9mLXRlc3Q=";
+pub(crate) const AUTHORIZATION: &str = "Basic YWRtaW5AZXhhbXBsZS5jb206c2VjcmV0LW9mLXRlc3Q=";
 /// An account that every system has, for tests that run as root.
 const RUN_AS: &str = "65534:65534";
 
@@ -28,7 +28,7 @@ pub(crate) struct Installation {
     pub(crate) program: PathBuf,
     /// Settings of this test's own, as variables without their prefix.
     pub(crate) settings: Vec<(&'static str, String)>,
-    port: u16,
+    pub(crate) port: u16,
     serving: Option<Child>,
 }
 

@@ -1,5 +1,6 @@
 //! The program as people and service managers see it: arguments in, exit code and text out.
 
+mod bodies;
 mod command_line;
 mod installation;
 mod metrics;
