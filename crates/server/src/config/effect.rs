@@ -10,6 +10,11 @@ use super::raw::RawConfiguration;
 /// Dialects that are not served yet: their section, which is also the name of their listener and certificate.
 const NOT_SERVED: [&str; 4] = ["redis_cloud", "kvrocks_controller", "trove", "globo"];
 
+/// Whether a listener of that name answers in this version.
+pub fn is_served(listener: &str) -> bool {
+    !NOT_SERVED.contains(&listener)
+}
+
 /// An error for every key that was set and has no effect.
 pub(super) fn check(raw: &RawConfiguration, origins: &BTreeMap<String, Origin>) -> Vec<ConfigError> {
     origins
@@ -27,7 +32,7 @@ pub(super) fn check(raw: &RawConfiguration, origins: &BTreeMap<String, Origin>) 
 fn problem(raw: &RawConfiguration, key: &str) -> Option<String> {
     let mut parts = key.split('.');
     let (section, name) = (parts.next()?, parts.next().unwrap_or_default());
-    let unserved = |word: &str| NOT_SERVED.contains(&word);
+    let unserved = |word: &str| !is_served(word);
     match (section, name) {
         ("engines", "warm") if raw.engines.warm != 0 => Some(
             "is not supported by this version, which keeps no servers ready ahead of demand; leave it out".to_owned(),

@@ -22,6 +22,7 @@ pub use checked::{
     RedisCloudPlan, RedisEnterprise, RunAs, S3, Server, Tls, TlsPair, Trove, TroveAuth, TroveFlavor, TroveProject,
     TroveToken, TroveUser,
 };
+pub use effect::is_served;
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use value::{PortRange, duration, size};
 

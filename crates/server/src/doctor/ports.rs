@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 
 use super::{Check, Verdict};
-use crate::config::{Configuration, PortRange};
+use crate::config::{Configuration, PortRange, is_served};
 
 /// Checks of listeners and port ranges. The listeners of a running control plane are its own, so only the ranges are looked at then.
 pub(super) fn checks(configuration: &Configuration, running: bool) -> Vec<Check> {
@@ -16,6 +16,7 @@ pub(super) fn checks(configuration: &Configuration, running: bool) -> Vec<Check>
                 .listen
                 .addresses()
                 .into_iter()
+                .filter(|(key, _)| is_served(key))
                 .filter_map(|(key, address)| listener(key, address)),
         );
         if checks.is_empty() {
