@@ -1,4 +1,4 @@
-//! The program `pilothouse`: configuration, command line, wiring, shutdown. Nothing else.
+//! The program `pilothouse`: configuration, command line, wiring, metrics, shutdown. Nothing else.
 //!
 //! Called by: people and service managers. It is the only place where all crates meet: it reads the [`config`], opens the [`data_dir`],
 //! hands engines and runtime to control as trait objects, and binds the listeners of the dialects.
