@@ -67,7 +67,7 @@ pub struct RedisEnterprise(App);
 
 /// Puts the dialect together. Nothing runs yet, see [`RedisEnterprise::run`].
 pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterprise {
-    RedisEnterprise(App(Arc::new(Inner {
+    let app = App(Arc::new(Inner {
         settings: SettingsCache::default(),
         tokens: Tokens::default(),
         listeners: ArcSwapOption::empty(),
@@ -76,7 +76,9 @@ pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterp
         board: Board::default(),
         control,
         options,
-    })))
+    }));
+    crate::handlers::policy::bring_into_force(&app);
+    RedisEnterprise(app)
 }
 
 impl RedisEnterprise {

@@ -29,6 +29,7 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
             "cluster policy changed",
         );
         documents::change(&app, &call.caller, Subject::Installation, POLICY, changes, Some(event)).await?;
+        bring_into_force(&app);
         return Ok(ok(&shown(&app)));
     }
     let mut would_be = current;
@@ -40,7 +41,20 @@ pub(crate) async fn restore_default(app: App, call: Call) -> Answer {
     app.control()
         .delete_document(&call.caller, Subject::Installation, POLICY)
         .await?;
+    bring_into_force(&app);
     Ok(ok(&shown(&app)))
+}
+
+/// Tells the core what it has to know of the policy. The rest is read where it counts.
+pub(crate) fn bring_into_force(app: &App) {
+    let most = app
+        .settings()
+        .policy
+        .get("max_simultaneous_backups")
+        .and_then(Value::as_u64);
+    if let Some(most) = most.and_then(|most| usize::try_from(most).ok()) {
+        app.control().limit_backups(most);
+    }
 }
 
 /// The policy with the values that are computed until somebody sets them.

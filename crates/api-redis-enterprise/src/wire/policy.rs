@@ -32,7 +32,7 @@ pub(crate) const SETTINGS: &[Field] = &[
     ),
     rw("auto_recovery", Kind::Bool, Bool(false)),
     rw("default_recovery_wait_time", ANY_INT, Int(-1)),
-    rw("max_simultaneous_backups", COUNT, Int(4)),
+    rw("max_simultaneous_backups", Kind::Int(1, 10_000), Int(4)),
     rw("max_redis_forks", COUNT, Int(0)),
     rw("max_slave_full_syncs", COUNT, Int(0)),
     rw("parallel_shards_upgrade", COUNT, Int(0)),

@@ -401,6 +401,14 @@ async fn transfers_are_checked_before_they_begin() {
     let s3 = json!({"export_location": {"type": "s3", "bucket_name": "b"}});
     assert_eq!(cluster.post(export, &s3).await.refused(406), "unsupported_location");
     let import = "/v1/bdbs/1/actions/import";
+    let two = json!([{"type": "mount_point", "path": "/a.rdb"}, {"type": "mount_point", "path": "/b.rdb"}]);
+    assert_eq!(
+        cluster
+            .post(import, &json!({"dataset_import_sources": two}))
+            .await
+            .refused(406),
+        "unsupported_location"
+    );
     assert_eq!(cluster.post(import, &json!({})).await.refused(400), "missing_field");
     assert_eq!(
         cluster.post(import, &json!({"what": 1})).await.refused(400),

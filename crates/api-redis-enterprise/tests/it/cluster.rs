@@ -312,6 +312,23 @@ async fn a_node_takes_no_more_than_it_was_told_to() {
 }
 
 #[tokio::test]
+async fn the_policy_limits_backups_also_after_a_restart() {
+    let cluster = Cluster::ready().await;
+    assert_eq!(cluster.control.backup_limit(), 4);
+    let limit = |most: u64| json!({"max_simultaneous_backups": most});
+    cluster.put("/v1/cluster/policy", &limit(2)).await.ok();
+    assert_eq!(cluster.control.backup_limit(), 2);
+    assert_eq!(
+        cluster.put("/v1/cluster/policy", &limit(0)).await.refused(400),
+        "invalid_schema"
+    );
+    let cluster = cluster.restarted().await;
+    assert_eq!(cluster.control.backup_limit(), 2);
+    cluster.put("/v1/cluster/policy/restore_default", &json!({})).await.ok();
+    assert_eq!(cluster.control.backup_limit(), 4);
+}
+
+#[tokio::test]
 async fn of_requests_at_the_same_moment_only_as_many_pass_as_there_is_room() {
     let cluster = Cluster::ready().await;
     cluster.put("/v1/nodes/1", &json!({"max_redis_servers": 3})).await.ok();

@@ -22,7 +22,7 @@ mod snapshot;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,8 +39,11 @@ use job::Job;
 #[cfg(doc)]
 use pilothouse_model::{Replacement, Transfer};
 
-/// Transfers under way at once: each reads or writes a disk as fast as it can.
+/// Exports and imports under way at once: each reads or writes a disk as fast as it can. Backups are begun by their schedules only as far
+/// as they may run, see [`Control::limit_backups`].
 const CONCURRENT_MAX: usize = 4;
+/// Scheduled backups under way at once, until somebody says otherwise.
+const BACKUPS_MAX: usize = 4;
 /// No export and no reading of a file takes longer than this.
 const TRANSFER_TIMEOUT: Duration = Duration::from_hours(12);
 /// How long to wait when the store refuses to record how far a transfer is.
@@ -55,6 +58,20 @@ pub(crate) struct Transfers {
     /// Databases that have a task.
     active: Mutex<HashSet<DatabaseId>>,
     permits: Arc<Semaphore>,
+    /// Scheduled backups that may be under way at once.
+    backups_max: AtomicUsize,
+}
+
+impl Control {
+    /// Has at most that many scheduled backups run at once. Those that run already go on. Holds until the control plane ends.
+    pub fn limit_backups(&self, most: usize) {
+        self.0.transfers.backups_max.store(most, Ordering::Relaxed);
+    }
+
+    /// How many scheduled backups may run at once.
+    pub fn backup_limit(&self) -> usize {
+        self.0.transfers.backups_max.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for Transfers {
@@ -63,6 +80,7 @@ impl Default for Transfers {
             started: AtomicBool::new(false),
             active: Mutex::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT_MAX)),
+            backups_max: AtomicUsize::new(BACKUPS_MAX),
         }
     }
 }
@@ -97,12 +115,8 @@ pub(crate) fn wake(control: &Control, database: DatabaseId) {
     tasks.spawn(async move {
         let stopped = control.0.tasks.stopped().clone();
         loop {
-            let working = async {
-                let _permit = control.0.transfers.permits.acquire().await;
-                Box::pin(run(&control, database)).await;
-            };
             tokio::select! {
-                () = working => {}
+                () = Box::pin(run(&control, database)) => {}
                 () = stopped.cancelled() => return import::let_go(&control, database).await,
             }
             control.0.transfers.active().remove(&database);
@@ -126,6 +140,10 @@ fn is_open(database: &Database) -> bool {
 /// Carries the open transfer of a database out, to its end.
 pub(crate) async fn run(control: &Control, database: DatabaseId) {
     while let Some(job) = Job::load(control, database) {
+        let _permit = match job.transfer.kind {
+            TransferKind::Export | TransferKind::Import => control.0.transfers.permits.acquire().await.ok(),
+            TransferKind::Backup => None,
+        };
         match carry_out(control, &job).await {
             Ok(done) => match job.succeed(control, done).await {
                 Ok(()) | Err(Halt::Overtaken | Halt::Failed(_)) => return,

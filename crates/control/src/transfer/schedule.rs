@@ -7,6 +7,7 @@ use pilothouse_backup::{next_due, retry_delay};
 use pilothouse_model::{Database, DatabaseId, Timestamp, TransferKind, TransferPhase};
 use pilothouse_store::View;
 
+use super::job;
 use crate::{Control, ControlError};
 
 /// Looked at least this often, whatever is due.
@@ -66,17 +67,26 @@ async fn begin_due(control: &Control, failures: &mut Failures) -> Option<Timesta
     let view = control.store().view();
     let now = control.now();
     let mut due = due(&view, now, failures);
+    let open = |database: &Database| database.transfer(TransferKind::Backup).is_some_and(job::is_open);
+    let running = view.all::<Database>().filter(|database| open(database)).count();
     drop(view);
     due.sort_unstable_by_key(|(at, _)| *at);
-    let free = control.0.transfers.permits.available_permits();
-    for (begun, (at, id)) in due.iter().enumerate() {
-        // One that waits for others to end holds up every change of its database: it is begun when it can be.
-        if *at > now || begun == free {
-            return Some(*at);
-        }
+    let (begun, next) = beginnable(&due, now, control.backup_limit().saturating_sub(running));
+    for (_, id) in begun {
         begin(control, *id).await;
     }
-    None
+    next
+}
+
+/// Those that are due, as far as more may run, and when the next one is due. One that waits for others to end holds up every change of its
+/// database: it is begun when it can be.
+fn beginnable(
+    due: &[(Timestamp, DatabaseId)],
+    now: Timestamp,
+    free: usize,
+) -> (&[(Timestamp, DatabaseId)], Option<Timestamp>) {
+    let count = due.iter().take(free).take_while(|(at, _)| *at <= now).count();
+    (&due[..count], due.get(count).map(|(at, _)| *at))
 }
 
 async fn begin(control: &Control, id: DatabaseId) {
@@ -141,6 +151,20 @@ fn retried(database: &Database, failures: &mut Failures) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_begin_as_may_run_and_the_rest_is_next() {
+        let at = Timestamp::from_millis;
+        let due = [1, 2, 3, 9].map(|millis| (at(millis), DatabaseId::new()));
+        let begun = |free| {
+            let (begun, next) = beginnable(&due, at(5), free);
+            (begun.len(), next)
+        };
+        assert_eq!(begun(0), (0, Some(at(1))));
+        assert_eq!(begun(2), (2, Some(at(3))));
+        assert_eq!(begun(9), (3, Some(at(9))));
+        assert_eq!(beginnable(&due[..1], at(5), 1), (&due[..1], None));
+    }
 
     #[test]
     fn failures_in_a_row_are_counted_once_each() {

@@ -38,6 +38,10 @@ pub(crate) fn locations(
     purpose: Purpose,
     core: &dyn Core,
 ) -> Result<Vec<Location>, Failure> {
+    if list.len() > 1 {
+        let why = format!("{field}: a database of one shard is imported from one file, several cannot be merged here");
+        return Err(Failure::not_acceptable("unsupported_location", why));
+    }
     list.iter()
         .map(|value| parse(value, field, purpose, core, None))
         .collect()
