@@ -150,7 +150,7 @@ const fn not_found_code(what: Noun) -> &'static str {
         Noun::User => "user_not_exist",
         Noun::Role => "role_not_exist",
         Noun::AclRule => "redis_acl_not_exist",
-        Noun::Operation | Noun::Certificate | Noun::Document | Noun::Tenant => "not_found",
+        Noun::Group | Noun::Operation | Noun::Certificate | Noun::Document | Noun::Tenant => "not_found",
     }
 }
 

@@ -169,6 +169,7 @@ impl Control {
         crate::reconcile::start(self).await?;
         crate::transfer::start(self);
         crate::operations::start_pruning(self);
+        crate::groups::start_removing(self);
         crate::statistics::start(self);
         Ok(())
     }

@@ -73,6 +73,7 @@ pub enum ControlError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words are the model's")]
 pub enum Noun {
+    Group,
     Database,
     Server,
     Host,
@@ -88,6 +89,7 @@ pub enum Noun {
 impl std::fmt::Display for Noun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Group => "group",
             Self::Database => "database",
             Self::Server => "server",
             Self::Host => "host",

@@ -22,4 +22,6 @@ pub struct DatabaseGroup {
     pub changed_at: Timestamp,
     /// When its removal was asked for.
     pub deleted_at: Option<Timestamp>,
+    /// Until when the record stays after that, so that clients see it going.
+    pub gone_at: Option<Timestamp>,
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use pilothouse_gateway_protocol::GatewayError;
 use pilothouse_model::{
-    AnswerPoint, Database, DatabaseId, DatabaseSpec, Endpoint, Layout, Lineage, Management, Operation, OperationKind,
-    Server, ServerId, ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TlsMode,
+    AnswerPoint, Database, DatabaseId, DatabaseSpec, Endpoint, GroupId, Layout, Lineage, Management, Operation,
+    OperationKind, Server, ServerId, ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TlsMode,
 };
-use pilothouse_store::View;
+use pilothouse_store::{Transaction, View};
 
 use super::room::Room;
 use crate::commands::{Accepted, CreateDatabase, RequestOptions};
+use crate::groups::NewGroup;
 use crate::ports::Promise;
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
 
@@ -20,6 +21,16 @@ const ENDPOINT_ATTEMPTS: usize = 4096;
 const SERVER_PORT_ATTEMPTS: usize = 64;
 /// Length of generated secrets: 48 characters of 64 are 288 bits.
 const SECRET_LENGTH: usize = 48;
+
+/// A database that was made, and the operation that carries its making out.
+pub(crate) type Made = (Arc<Database>, Operation);
+
+/// A database that was validated and planned, with what is reserved for it.
+struct Draft<'a> {
+    database: Database,
+    command: CreateDatabase,
+    _promises: Vec<Promise<'a>>,
+}
 
 impl Control {
     /// Makes a database. Answers at the point that `options` names; the record and the operation are durable before.
@@ -42,36 +53,78 @@ impl Control {
         room: Room,
         options: RequestOptions,
     ) -> Result<Accepted, ControlError> {
-        let id = DatabaseId::new();
-        let view = self.store().view();
-        self.check_spec(&view, &command.spec)?;
-        self.check_wire_id(caller, &view, &command)?;
-        room.check(&view, id, &command.spec)?;
-        let mut database = self.draft(caller, id, &command);
         if options.dry_run {
+            let view = self.store().view();
+            let database = self.checked_draft(caller, &view, &command)?;
+            room.check(&view, database.id, &database.spec)?;
             return Ok(Accepted {
                 database: self.shown(&view, &Arc::new(database)),
                 operation: None,
             });
         }
-        let _endpoint = self.reserve_endpoint(&view, &mut database).await?;
+        let made = self.create_databases(caller, vec![command], None, room).await?;
+        match made.into_iter().next() {
+            Some((database, operation)) => self.answer(caller, database, operation, options.answer).await,
+            None => Err(ControlError::internal("a creation of nothing")),
+        }
+    }
+
+    /// Makes databases, and the group that they are made in where one is given, all in one commit or none at all.
+    pub(crate) async fn create_databases(
+        &self,
+        caller: &Caller,
+        commands: Vec<CreateDatabase>,
+        group: Option<NewGroup>,
+        room: Room,
+    ) -> Result<Vec<Made>, ControlError> {
+        let mut drafts = Vec::new();
+        let outcome = async {
+            for command in commands {
+                drafts.push(self.prepare(caller, command).await?);
+            }
+            self.commit_creation(caller, &drafts, group, room).await
+        }
+        .await;
+        match outcome {
+            Ok(made) => {
+                for (database, _) in &made {
+                    self.wake(database.id);
+                }
+                Ok(made)
+            }
+            Err(error) => {
+                for draft in &drafts {
+                    self.give_endpoint_back(draft.database.id).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn checked_draft(&self, caller: &Caller, view: &View, command: &CreateDatabase) -> Result<Database, ControlError> {
+        self.check_spec(view, &command.spec)?;
+        self.check_wire_id(caller, view, command)?;
+        Ok(self.draft(caller, DatabaseId::new(), command))
+    }
+
+    /// Validates, plans and reserves. What is reserved is freed when the draft is dropped, but for the endpoint.
+    async fn prepare(&self, caller: &Caller, command: CreateDatabase) -> Result<Draft<'_>, ControlError> {
+        let view = self.store().view();
+        let mut database = self.checked_draft(caller, &view, &command)?;
+        let endpoint = self.reserve_endpoint(&view, &mut database).await?;
         let servers = usize::from(database.spec.replicas) + 1;
-        let (layout, _promises) = match self.first_layout(&view, &database.spec, servers).await {
-            Ok(planned) => planned,
-            Err(error) => {
-                self.give_endpoint_back(id).await;
-                return Err(error);
-            }
-        };
-        database.layout = layout;
-        let committed = self.commit_creation(caller, database, command, room).await;
-        match committed {
-            Ok((database, operation)) => {
-                self.wake(id);
-                self.answer(caller, database, operation, options.answer).await
+        match self.first_layout(&view, &database.spec, servers).await {
+            Ok((layout, mut promises)) => {
+                database.layout = layout;
+                promises.push(endpoint);
+                Ok(Draft {
+                    database,
+                    command,
+                    _promises: promises,
+                })
             }
             Err(error) => {
-                self.give_endpoint_back(id).await;
+                self.give_endpoint_back(database.id).await;
                 Err(error)
             }
         }
@@ -260,12 +313,46 @@ impl Control {
     async fn commit_creation(
         &self,
         caller: &Caller,
-        mut database: Database,
-        command: CreateDatabase,
+        drafts: &[Draft<'_>],
+        group: Option<NewGroup>,
         room: Room,
-    ) -> Result<(Arc<Database>, Operation), ControlError> {
-        self.check_certificate(&database.spec)?;
+    ) -> Result<Vec<Made>, ControlError> {
+        for draft in drafts {
+            self.check_certificate(&draft.database.spec)?;
+        }
+        self.commit(caller, |transaction| {
+            let group = group
+                .map(|group| self.put_group(transaction, caller, group))
+                .transpose()?;
+            drafts
+                .iter()
+                .map(|draft| {
+                    room.check(transaction.view(), draft.database.id, &draft.database.spec)?;
+                    self.put_created(transaction, caller, draft, group)
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn put_created(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        draft: &Draft<'_>,
+        group: Option<GroupId>,
+    ) -> Result<Made, ControlError> {
         let now = self.now();
+        let mut database = draft.database.clone();
+        database.group = group.or(database.group);
+        let subject = Subject::Database(database.id);
+        let port = database.spec.network.port;
+        if transaction.view().database_on_port(port).is_some() {
+            return Err(ControlError::AlreadyExists {
+                what: Noun::Database,
+                field: "port",
+            });
+        }
         let operation = operations::processed(
             caller,
             database.tenant,
@@ -276,47 +363,27 @@ impl Control {
             now,
         );
         database.operation = Some(operation.id);
-        let message = format!("database {} was asked for", database.name);
         let event = events::about(
             &database,
             "database-created",
             Severity::Info,
             &caller.actor,
             Some(operation.id),
-            message,
+            format!("database {} was asked for", database.name),
         );
+        let schemes = self.schemes();
         let scheme = self.database_scheme(caller);
-        let schemes = self.schemes().clone();
-        let dialect = caller.dialect;
-        let record = Arc::new(database.clone());
-        let returned = operation.clone();
-        self.commit(caller, move |transaction| {
-            if transaction
-                .view()
-                .database_on_port(database.spec.network.port)
-                .is_some()
-            {
-                return Err(ControlError::AlreadyExists {
-                    what: Noun::Database,
-                    field: "port",
-                });
-            }
-            room.check(transaction.view(), database.id, &database.spec)?;
-            let subject = Subject::Database(database.id);
-            schemes.allocate(transaction, subject, scheme.zip(command.wire_id))?;
-            for server in database.layout.servers() {
-                schemes.allocate(transaction, Subject::Server(server.id), None)?;
-            }
-            for document in command.documents {
-                documents::write(transaction, dialect, subject, document)?;
-            }
-            transaction.append_event(now, event);
-            transaction.put(operation);
-            transaction.put(database);
-            Ok(())
-        })
-        .await?;
-        Ok((record, returned))
+        schemes.allocate(transaction, subject, scheme.zip(draft.command.wire_id.clone()))?;
+        for server in database.layout.servers() {
+            schemes.allocate(transaction, Subject::Server(server.id), None)?;
+        }
+        for document in draft.command.documents.clone() {
+            documents::write(transaction, caller.dialect, subject, document)?;
+        }
+        transaction.append_event(now, event);
+        transaction.put(operation.clone());
+        transaction.put(database.clone());
+        Ok((Arc::new(database), operation))
     }
 
     /// Answers at the wanted point: at once, or when the operation is final.

@@ -46,14 +46,14 @@ fn copy(program: &Program, count: u64) -> anyhow::Result<()> {
             .map(|document| document.record.as_ref().clone())
             .collect();
         drop(view);
-        store
-            .transact(Urgency::Normal, move |transaction| {
-                for number in 1..count {
+        for number in 1..count {
+            store
+                .transact(Urgency::Normal, |transaction| {
                     put_copy(transaction, &first, &documents, number);
-                }
-                Ok::<_, std::convert::Infallible>(())
-            })
-            .await?;
+                    Ok::<_, std::convert::Infallible>(())
+                })
+                .await?;
+        }
         store.close().await?;
         Ok(())
     })
