@@ -1,22 +1,20 @@
 //! Databases: list, get, create, update, delete.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_api::{JsonObject, Response};
 use pilothouse_control::{
     Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase,
 };
-use pilothouse_model::{
-    AclRuleId, AnswerPoint, DatabaseId, DatabaseSpec, Dialect, Document, InstalledEngine, RoleId, Sealed, Secret,
-    Subject,
-};
+use pilothouse_model::{AclRuleId, AnswerPoint, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Subject};
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::auth::{Permission, Principal};
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
+pub(crate) use crate::handlers::kept::{Kept, document_of};
 use crate::handlers::machine;
 use crate::ids;
 use crate::translate::bdb::{self, Core, Draft, Shown, Surroundings};
@@ -204,31 +202,6 @@ pub(crate) fn options(call: &Call) -> RequestOptions {
         answer: AnswerPoint::Processed,
         dry_run: call.dry_run(),
     }
-}
-
-/// The document of a database, shared with the store.
-pub(crate) struct Kept(Option<Arc<Document>>);
-
-impl Kept {
-    pub(crate) fn of(app: &App, id: DatabaseId) -> Self {
-        Self(
-            app.control()
-                .document(Dialect::RedisEnterprise, &Subject::Database(id), DOCUMENT),
-        )
-    }
-
-    pub(crate) fn object(&self) -> &JsonObject {
-        static EMPTY: LazyLock<JsonObject> = LazyLock::new(JsonObject::new);
-        self.0
-            .as_ref()
-            .and_then(|document| document.body.as_object())
-            .unwrap_or(&EMPTY)
-    }
-}
-
-/// A copy of the document of a database.
-pub(crate) fn document_of(app: &App, id: DatabaseId) -> JsonObject {
-    Kept::of(app, id).object().clone()
 }
 
 /// Changes what is wanted of a database, and nothing else of it.

@@ -25,6 +25,7 @@ pub(crate) mod endpoint_stats;
 pub(crate) mod health;
 pub(crate) mod job_scheduler;
 pub(crate) mod jsonschema;
+mod kept;
 pub(crate) mod ldap;
 pub(crate) mod ldap_mappings;
 pub(crate) mod license;
