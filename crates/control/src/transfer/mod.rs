@@ -19,6 +19,7 @@ mod progress;
 mod replace;
 mod schedule;
 mod snapshot;
+mod standing;
 
 use std::collections::HashSet;
 use std::path::Path;

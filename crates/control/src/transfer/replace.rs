@@ -8,23 +8,20 @@
 //! While the import's server lives nothing is lost: a primary that dies is restarted or replaced as ever, and whoever is the primary then
 //! is fed in its place.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::{EngineError, Session};
+use pilothouse_engine::Session;
 use pilothouse_model::{
-    Database, Persistence, ProcessState, Replacement, ReplicationFacts, Server, ServerFacts, ServerId, ServerRole,
-    TransferKind,
+    Database, Persistence, ProcessState, Replacement, ReplicationFacts, Server, ServerId, ServerRole, TransferKind,
 };
 
 use super::Halt;
 use super::feed::{self, Feed};
 use super::job::{self, Job};
 use super::snapshot::{self, ANSWER_TIMEOUT};
+use super::standing::{answering_primary, ask, check_standing, runs, standing_primary};
 use crate::{Control, fault};
 
-/// How long to wait for a primary that answers.
-const PRIMARY_PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks.
 const POLL: Duration = Duration::from_millis(10);
 /// How long the primary may be without a sign that it receives or loads anything.
@@ -244,58 +241,6 @@ async fn let_go(control: &Control, job: &Job) {
     }
 }
 
-/// The primary, once there is one that runs and no promotion is under way.
-async fn standing_primary(control: &Control, job: &Job) -> Result<(Arc<Database>, Server), Halt> {
-    let give_up = Instant::now() + PRIMARY_PATIENCE;
-    loop {
-        let record = job.record(control)?;
-        let shard = record
-            .layout
-            .shards
-            .first()
-            .filter(|shard| shard.lineage.intent.is_none());
-        let primary = shard.and_then(|shard| shard.primary()).cloned();
-        if let Some(primary) = primary.filter(|primary| runs(control, primary.id)) {
-            return Ok((record, primary));
-        }
-        if Instant::now() >= give_up {
-            return Err(Halt::general("the primary of the database does not run"));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// The primary, a connection to it and what it says of itself, once it answers and has loaded its data.
-async fn answering_primary(
-    control: &Control,
-    job: &Job,
-) -> Result<(Arc<Database>, Server, Box<dyn Session>, ServerFacts), Halt> {
-    let give_up = Instant::now() + PRIMARY_PATIENCE;
-    loop {
-        let (record, primary) = standing_primary(control, job).await?;
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let asked: Result<_, EngineError> = async {
-            let mut session = control.connect(&record, &primary, deadline).await?;
-            let facts = session.observe(deadline).await?;
-            Ok((session, facts))
-        }
-        .await;
-        let patient = Instant::now() < give_up;
-        match asked {
-            Ok((session, facts)) if facts.loading.is_none() => return Ok((record, primary, session, facts)),
-            // However long it loads: it goes on, and ends.
-            Ok(_) => {}
-            Err(_) if patient => {}
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-fn runs(control: &Control, server: ServerId) -> bool {
-    matches!(control.0.runtime.state(server), ProcessState::Running { .. })
-}
-
 async fn commit_feeding(control: &Control, job: &Job, primary: ServerId, feed: &Feed) -> Result<(), Halt> {
     let fed = Replacement::Feeding {
         server: Box::new(feed.server.clone()),
@@ -384,36 +329,6 @@ async fn follow(
         }
         tokio::time::sleep(POLL).await;
     }
-}
-
-/// The primary is still the primary and the same process.
-fn check_standing(
-    control: &Control,
-    job: &Job,
-    (primary, process): (ServerId, ProcessState),
-) -> Result<Arc<Database>, Halt> {
-    let record = job.record(control)?;
-    let named = record.layout.shards.first().and_then(|shard| shard.lineage.primary);
-    if named != Some(primary) || control.0.runtime.state(primary) != process {
-        return Err(Halt::general("the primary failed while its data were replaced"));
-    }
-    Ok(record)
-}
-
-async fn ask(
-    control: &Control,
-    record: &Database,
-    server: &Server,
-    session: &mut Option<Box<dyn Session>>,
-) -> Result<ReplicationFacts, EngineError> {
-    let deadline = Instant::now() + ANSWER_TIMEOUT;
-    let mut open = match session.take() {
-        Some(open) => open,
-        None => control.connect(record, server, deadline).await?,
-    };
-    let seen = open.replication(deadline).await?;
-    *session = Some(open);
-    Ok(seen)
 }
 
 /// Waits until the files alone would bring the new data back. That they do not is a warning: the data are in place.
