@@ -299,19 +299,6 @@ impl Control {
         self.0.store.view().subject_of(scheme, &WireId::Number(number))
     }
 
-    /// Checks the text of an ACL rule.
-    pub fn validate_acl_rule(&self, rule: &str) -> Result<(), ControlError> {
-        let engine = self
-            .0
-            .engines
-            .iter()
-            .next()
-            .ok_or_else(|| ControlError::Unsupported("no engine".to_owned()))?;
-        engine
-            .validate_acl_rule(rule)
-            .map_err(|error| ControlError::invalid(crate::Field::AclRule, error.message))
-    }
-
     /// History of measurements.
     pub fn statistics(&self) -> &Statistics {
         &self.0.statistics

@@ -57,64 +57,29 @@ pub(crate) const JOB_SCHEDULER: &[Field] = &[
 
 /// `/v1/diagnostics`.
 pub(crate) const DIAGNOSTICS: &[Field] = &[
-    rw(
-        "bdb_client_list_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "bdb_info_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw("bdb_target", Kind::Object, Json(r#"{"cron_expression": "0 * * * *"}"#)),
-    rw(
-        "cluster_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "endpoint_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "license_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "memory_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "module_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "network_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw("node_target", Kind::Object, Json(r#"{"cron_expression": "0 * * * *"}"#)),
-    rw(
-        "process_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
-    rw(
-        "shard_target",
-        Kind::Object,
-        Json(r#"{"cron_expression": "0 * * * *"}"#),
-    ),
+    hourly("bdb_client_list_target"),
+    hourly("bdb_info_target"),
+    hourly("bdb_target"),
+    hourly("cluster_target"),
+    hourly("endpoint_target"),
+    hourly("license_target"),
+    hourly("memory_target"),
+    hourly("module_target"),
+    hourly("network_target"),
+    hourly("node_target"),
+    hourly("process_target"),
+    hourly("shard_target"),
     rw(
         "slowlog_target",
         Kind::Object,
         Json(r#"{"cron_expression": "0 * * * *", "max_entries": 128}"#),
     ),
 ];
+
+/// Something that is done every hour until somebody says otherwise.
+const fn hourly(name: &'static str) -> Field {
+    rw(name, Kind::Object, Json(r#"{"cron_expression": "0 * * * *"}"#))
+}
 
 /// `/v1/cluster/auditing/db_conns`.
 pub(crate) const AUDITING: &[Field] = &[

@@ -35,6 +35,19 @@ pub struct AclRuleChange {
 }
 
 impl Control {
+    /// Checks the text of an ACL rule.
+    pub fn validate_acl_rule(&self, rule: &str) -> Result<(), ControlError> {
+        let engine = self
+            .0
+            .engines
+            .iter()
+            .next()
+            .ok_or_else(|| ControlError::Unsupported("no engine".to_owned()))?;
+        engine
+            .validate_acl_rule(rule)
+            .map_err(|error| ControlError::invalid(crate::Field::AclRule, error.message))
+    }
+
     /// Every rule, oldest first.
     pub fn acl_rules(&self) -> Vec<Arc<AclRule>> {
         self.store()

@@ -4,6 +4,7 @@ mod actions;
 mod check;
 mod create;
 mod delete;
+mod endpoint;
 mod query;
 mod room;
 mod update;
