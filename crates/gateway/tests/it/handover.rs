@@ -31,10 +31,14 @@ async fn connections_outlive_the_process() {
         assert_eq!(status.code(), Some(0), "{text}");
         echo(&mut stream, "still here").await;
         expect(&mut connect(open.endpoint).await, "hello").await;
-        eventually("the client has found the successor", async || {
-            client.peer().is_some_and(|peer| peer.pid != pid)
-        })
-        .await;
+        let successor = client.successor_of(pid).await.unwrap();
+        assert_eq!(successor.pid, gateway.pid());
+        let program = format!("/proc/{}/exe", successor.pid);
+        let build = pilothouse_gateway_protocol::build_of(program.as_ref()).unwrap();
+        assert!(
+            successor.program.ends_with(&build),
+            "it says what it runs: {successor:?}"
+        );
         assert_eq!(connections(&client, waiting.database).await, 1);
     }
     let (status, text) = ended(spawn(gateway.directory.path(), &[])).await;
@@ -141,8 +145,12 @@ async fn clients_at_work_do_not_notice_a_row_of_handovers() {
         });
     }
     for _ in 0..5 {
-        let (status, text) = ended(gateway.take_over()).await;
+        let predecessor = gateway.take_over();
+        let pid = predecessor.id();
+        let (status, text) = ended(predecessor).await;
         assert_eq!(status.code(), Some(0), "{text}");
+        // One that cannot be asked yet would not hand over: the next would find the lock taken.
+        client.successor_of(pid).await.unwrap();
     }
     stop.send(true).unwrap();
     while let Some(rounds) = workers.join_next().await {
