@@ -25,7 +25,7 @@ use crate::ids::IdSchemes;
 use crate::lanes::Lanes;
 use crate::memory::Memories;
 use crate::ports::Reservations;
-use crate::reconcile::Scheduler;
+use crate::reconcile::{Scheduler, Troubles};
 use crate::routes::Routes;
 use crate::statistics::Statistics;
 use crate::tasks::Tasks;
@@ -110,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) scheduler: Scheduler,
     /// Datasets that travel.
     pub(crate) transfers: Transfers,
+    /// What keeps databases from what is wanted of them.
+    pub(crate) troubles: Troubles,
     /// Who processes the requests of an API.
     pub(crate) processors:
         std::sync::Mutex<std::collections::HashMap<pilothouse_model::Dialect, Arc<dyn crate::Processor>>>,
@@ -143,6 +145,7 @@ impl Control {
             gateway_exited: Notify::new(),
             scheduler: Scheduler::new(parts.settings.concurrent_passes),
             transfers: Transfers::default(),
+            troubles: Troubles::default(),
             processors: std::sync::Mutex::default(),
             lanes: Lanes::default(),
             tasks: Tasks::default(),

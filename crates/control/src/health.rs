@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{Engine, ErrorClass, ManagementAccess, ServerDirectory, Session};
-use pilothouse_model::{DatabaseId, Liveness, Server, ServerId};
+use pilothouse_model::{Database, DatabaseId, Liveness, Persistence, Server, ServerId, Severity};
 use pilothouse_planner::Verdict;
 use pilothouse_runtime::{Exit, ProcessActivity};
 use tokio::time::MissedTickBehavior;
 
 use crate::control::ControlSettings;
 use crate::memory::ServerMemory;
-use crate::{Control, gateway_process};
+use crate::{Control, events, gateway_process};
 
 /// A server that ran at least this long before it ended was not a failed start.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
@@ -23,6 +23,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(10);
 const START_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Pause after the second failed start; the first is followed by a start at once.
 const START_PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// How long after the end of a server it is recorded.
+const TELLING_PAUSE: Duration = Duration::from_millis(30);
 /// Lines of a server's log that a failure tells.
 const LOG_LINES: usize = 5;
 
@@ -56,7 +58,10 @@ pub(crate) fn on_exit(control: &Control, exit: &Exit) {
     let Some(memory) = control.0.memories.get(exit.server) else {
         return;
     };
-    let uptime = memory.lock().started.map(|started| started.elapsed());
+    let (uptime, asked) = {
+        let known = memory.lock();
+        (known.started.map(|started| started.elapsed()), known.end_asked)
+    };
     if !control.process_ended(exit.server, exit.pid) {
         return;
     }
@@ -66,7 +71,61 @@ pub(crate) fn on_exit(control: &Control, exit: &Exit) {
     }
     if let Some(database) = control.store().view().database_of_server(exit.server) {
         control.wake(database);
+        if !asked {
+            tell_end(control, database, exit);
+        }
     }
+}
+
+/// Records that a server ended unasked, and what follows from it.
+fn tell_end(control: &Control, database: DatabaseId, exit: &Exit) {
+    let view = control.store().view();
+    let Some(record) = view
+        .get::<Database>(&database)
+        .filter(|database| database.deleted_at.is_none())
+    else {
+        return;
+    };
+    let (severity, consequence) = consequence(record, exit.server);
+    let message = format!(
+        "server {} of {} ended ({}): {consequence}",
+        exit.server, record.name, exit.how
+    );
+    let mut event = events::about(record, "server-ended", severity, "health", record.operation, message);
+    event.facts = serde_json::json!({ "name": record.name.as_str(), "server": exit.server, "how": exit.how });
+    let (control, tasks) = (control.clone(), control.0.tasks.clone());
+    tasks.spawn(async move {
+        // A commit of its own, and not in the way of the one that a failover waits for.
+        tokio::time::sleep(TELLING_PAUSE).await;
+        if let Err(error) = control.record_event(event).await {
+            tracing::warn!(%error, "the end of a server could not be recorded");
+        }
+    });
+}
+
+/// What the end of a server means for its database.
+fn consequence(database: &Database, server: ServerId) -> (Severity, &'static str) {
+    let shard = database
+        .layout
+        .shards
+        .iter()
+        .find(|shard| shard.servers.iter().any(|other| other.id == server));
+    let Some(shard) = shard else {
+        return (Severity::Warning, "it is started again");
+    };
+    if shard.lineage.primary != Some(server) {
+        return (Severity::Warning, "the replica is started again and copies the primary");
+    }
+    if !shard.lineage.synced.is_empty() {
+        return (Severity::Warning, "a replica takes over if it lives");
+    }
+    if database.spec.persistence == Persistence::Disabled {
+        return (
+            Severity::Error,
+            "it is started again EMPTY: no copy of the data is in sync, and none is kept on disk",
+        );
+    }
+    (Severity::Error, "it is started again from its files")
 }
 
 /// A start failed, or the server ended soon after it: the next one waits, longer each time.

@@ -77,6 +77,8 @@ pub(crate) struct Known {
     pub(crate) starts: Starts,
     /// When the process that runs was started by us, on the monotonic clock.
     pub(crate) started: Option<Instant>,
+    /// Its end was asked for: it is no news.
+    pub(crate) end_asked: bool,
     /// Ends the probing of the process that runs.
     pub(crate) watch: Option<CancellationToken>,
 }
@@ -87,6 +89,8 @@ pub(crate) struct AppliedSettings {
     pub(crate) settings: ServerSettings,
     /// The revision of the store whose state they were last found to equal.
     pub(crate) revision: u64,
+    /// The files of the server hold them too.
+    pub(crate) on_disk: bool,
 }
 
 impl Default for Known {
@@ -104,6 +108,7 @@ impl Default for Known {
             files: None,
             starts: Starts::default(),
             started: None,
+            end_asked: false,
             watch: None,
         }
     }
@@ -121,6 +126,7 @@ impl Known {
     pub(crate) fn process_runs(&mut self, running: Running) {
         self.process_gone(ProcessState::Running { pid: running.pid });
         self.running = Some(running);
+        self.end_asked = false;
     }
 
     /// No process runs any more: whatever was known of it is void.
@@ -154,6 +160,9 @@ impl Known {
                 Some(wanted) if wanted == applied.settings => applied.revision = revision,
                 _ => return Applied::Stale,
             }
+        }
+        if !applied.on_disk {
+            return Applied::Stale;
         }
         match applied.settings.fence {
             pilothouse_engine::Fence::Open => Applied::Open,

@@ -64,6 +64,8 @@ pub struct ServerState {
     pub version: Option<EngineVersion>,
     /// What was applied to the process that runs now.
     pub applied: Applied,
+    /// Clients may use it, by what it says itself; `None` when it did not say.
+    pub open: Option<bool>,
     /// It was last told to follow the source elsewhere that is wanted now, with the credentials that are wanted now.
     pub source_applied: bool,
     /// Bytes of data in its files; asked only of servers that do not run.
@@ -120,6 +122,7 @@ impl ServerState {
             replication: None,
             version: None,
             applied: Applied::Unknown,
+            open: None,
             source_applied: false,
             data_bytes: None,
             starts: Starts::default(),

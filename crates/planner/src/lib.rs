@@ -9,6 +9,8 @@ mod failover;
 mod input;
 mod lifecycle;
 mod plan;
+mod primary_lost;
+mod primary_runs;
 mod replicas;
 mod validate;
 mod words;

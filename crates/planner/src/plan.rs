@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use pilothouse_model::{
-    Condition, ConditionKind, OperationKind, ProcessState, ReplicaSync, Server, ServerId, ServerRole, Shard, Truth,
-};
+use pilothouse_model::{Condition, ConditionKind, ProcessState, ServerId, ServerRole, Shard, Truth};
 
 use crate::conditions::{Finding, dated};
-use crate::failover::candidate;
-use crate::replicas::{self, ReplicaNeeds};
+use crate::replicas::{self};
 use crate::{Applied, PlanInput, ServerState, Verdict};
 
 /// One effect. Every one is idempotent: carried out twice, or half and then again, it leads to the same state.
@@ -201,10 +198,10 @@ pub(crate) fn state(input: &PlanInput<'_>, server: ServerId) -> ServerState {
 }
 
 /// A decision about one shard in the making.
-struct Decision<'a> {
-    input: &'a PlanInput<'a>,
-    shard: &'a Shard,
-    findings: Vec<Finding>,
+pub(crate) struct Decision<'a> {
+    pub(crate) input: &'a PlanInput<'a>,
+    pub(crate) shard: &'a Shard,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Decision<'_> {
@@ -283,198 +280,21 @@ impl Decision<'_> {
         }
     }
 
-    /// The primary is dead or hung.
-    fn without_primary(mut self, primary: &Server, seen: &ServerState) -> Plan {
-        let how = if seen.is_dead() { "ended" } else { "does not answer" };
-        if let Some(candidate) = candidate(self.shard, self.input.database.fed_history(), self.input.servers) {
-            let reason = format!("the primary {} {how}", primary.id);
-            let sentence = format!("{reason}: promote {candidate}");
-            let step = FailOver {
-                candidate,
-                old_primary: primary.id,
-                graceful: false,
-                reason,
-            };
-            self.not_ready("PrimaryLost", "the primary is gone, a replica takes over");
-            return self.finish(vec![Step::FailOver(step)], RouteWish::Held, sentence);
-        }
-        if !seen.is_dead() {
-            let message = "the primary does not answer, and no replica could take its place: it is left alone";
-            self.findings.push(Finding::new(
-                ConditionKind::Unresponsive,
-                Truth::True,
-                "PrimaryHung",
-                message,
-            ));
-            self.not_ready("PrimaryHung", message);
-            return self.finish(Vec::new(), RouteWish::Unchanged, message.to_owned());
-        }
-        self.not_ready("PrimaryDown", "the primary is down and restarts from its own files");
-        if seen.process == ProcessState::Leftover {
-            let step = Step::Clear(primary.id, "children of the primary still hold its directory");
-            return self.finish(
-                vec![step],
-                RouteWish::Held,
-                "end what is left of the primary".to_owned(),
-            );
-        }
-        if self.shard.lineage.restartable && seen.data_bytes == Some(0) {
-            return self.primary_lost_its_files(primary);
-        }
-        let starts = replicas::starts(self.input, self.shard);
-        self.findings.extend(starts.findings);
-        let sentence = "restart the primary in place: no replica in sync could take over".to_owned();
-        self.finish(starts.steps, RouteWish::Held, sentence)
-    }
-
-    /// The files that should bring the primary's data back are gone: a copy takes over, or somebody must choose.
-    fn primary_lost_its_files(self, primary: &Server) -> Plan {
-        let copy = self.shard.replicas().find(|server| {
-            self.shard.lineage.synced.contains(&server.id)
-                && (state(self.input, server.id).data_bytes.is_some_and(|bytes| bytes > 0)
-                    || state(self.input, server.id).runs())
-        });
-        let Some(copy) = copy else {
-            let why = format!("the files of the primary {} are gone and no copy is left", primary.id);
-            return self.finish(vec![Step::DeclareRecovery(why.clone())], RouteWish::Held, why);
-        };
-        let seen = state(self.input, copy.id);
-        let reason = format!("the primary {} lost its files", primary.id);
-        let steps = if seen.serves() {
-            let (candidate, old_primary) = (copy.id, primary.id);
-            vec![Step::FailOver(FailOver {
-                candidate,
-                old_primary,
-                graceful: false,
-                reason: reason.clone(),
-            })]
-        } else if seen.runs() {
-            Vec::new()
-        } else {
-            replicas::start(self.input, copy)
-        };
-        self.finish(
-            steps,
-            RouteWish::Held,
-            format!("{reason}: bring back the copy on {}", copy.id),
-        )
-    }
-
-    /// The primary runs.
-    fn with_primary(mut self, primary: &Server, seen: &ServerState) -> Plan {
-        let Some(replication) = seen.replication.clone().filter(|_| !seen.loading) else {
-            let busy = seen.verdict == Verdict::Busy;
-            let (reason, message) = if busy {
-                ("PrimaryBusy", "the primary is busy")
-            } else {
-                ("Loading", "the primary loads its data")
-            };
-            self.not_ready(reason, message);
-            let route = if busy { RouteWish::Unchanged } else { RouteWish::Held };
-            let starts = replicas::starts(self.input, self.shard);
-            return self.finish(starts.steps, route, message.to_owned());
-        };
-        let spec = &self.input.database.spec;
-        let follows = replication.role == ServerRole::Replica;
-        let source = spec
-            .replica_of
-            .as_ref()
-            .filter(|source| source.sync == ReplicaSync::Enabled);
-        // An import has the primary follow a server of its own; whom it follows and what it becomes is then the import's business.
-        let fed = self.input.database.fed_history().is_some();
-        let mut steps = match (follows, source) {
-            (true, None) if !fed => vec![Step::Release(primary.id)],
-            _ if seen.applied != Applied::Open => vec![Step::Apply(primary.id, Access::Open)],
-            _ if fed => Vec::new(),
-            (_, Some(_)) if !follows || !seen.source_applied => vec![Step::FollowSource(primary.id)],
-            // Also while it follows a source elsewhere: its replicas then share that history.
-            _ if !replication.syncing && replication.replication_id != self.shard.lineage.replication_id => {
-                vec![Step::RecordLineage(primary.id)]
-            }
-            _ => Vec::new(),
-        };
-        let open = seen.applied == Applied::Open && !spec.network.traffic_stopped;
-        let route = if spec.network.traffic_stopped {
-            RouteWish::Closed
-        } else if open {
-            RouteWish::Open(primary.id)
-        } else {
-            RouteWish::Unchanged
-        };
-        let primary_settled = steps.is_empty();
-        let needs = replicas::needs(self.input, self.shard, primary, primary_settled);
-        let ReplicaNeeds {
-            steps: replica_steps,
-            findings,
-            in_sync,
-            complete,
-        } = needs;
-        steps.extend(replica_steps);
-        self.findings.extend(findings);
-        if primary_settled && steps.is_empty() && !fed {
-            steps.extend(self.requested(primary, seen, in_sync));
-        }
-        let settled = steps.is_empty() && complete && primary_settled;
-        self.serving(seen, complete);
-        let sentence = match steps.first() {
-            Some(step) => format!("next: {step}"),
-            None if settled => "all is as wanted".to_owned(),
-            None => "wait for a replica".to_owned(),
-        };
-        let idle_pause = self.input.policy.idle_pause;
-        let mut plan = self.finish(steps, route, sentence);
-        plan.settled = settled;
-        if settled {
-            plan.look_again = idle_pause;
-        }
-        plan
-    }
-
-    /// What an operation or a version asks of a database that is otherwise as wanted.
-    fn requested(&self, primary: &Server, seen: &ServerState, in_sync: Option<ServerId>) -> Vec<Step> {
-        let outdated = replicas::outdated(primary, seen);
-        let operation = self.input.operation;
-        let failover = operation.filter(|operation| {
-            operation.kind == OperationKind::Failover && self.input.database.topology_epoch < operation.generation
-        });
-        if (outdated || failover.is_some())
-            && let Some(candidate) = failover.and_then(|operation| operation.target).or(in_sync)
-            && in_sync == Some(candidate)
-        {
-            let reason = if outdated {
-                "the primary must restart"
-            } else {
-                "by request"
-            }
-            .to_owned();
-            return vec![Step::FailOver(FailOver {
-                candidate,
-                old_primary: primary.id,
-                graceful: true,
-                reason,
-            })];
-        }
-        if outdated {
-            return vec![Step::Restart(primary.id)];
-        }
-        if operation.is_some_and(|operation| operation.kind == OperationKind::FlushDatabase) {
-            return vec![Step::Flush];
-        }
-        Vec::new()
-    }
-
-    fn not_ready(&mut self, reason: &'static str, message: &str) {
+    pub(crate) fn not_ready(&mut self, reason: &'static str, message: &str) {
         self.findings
             .push(Finding::new(ConditionKind::Ready, Truth::False, reason, message));
     }
 
-    fn serving(&mut self, seen: &ServerState, complete: bool) {
+    pub(crate) fn serving(&mut self, seen: &ServerState, complete: bool) {
         if self.input.database.spec.network.traffic_stopped {
             self.not_ready("TrafficStopped", "connections were stopped by request");
             return;
         }
         // A database that never was active becomes ready only when a failover would work; later a lost replica degrades it.
-        let ready = seen.applied == Applied::Open && (complete || self.input.database.was_active);
+        let was_active = self.input.database.was_active;
+        // Open by its own account: adopted after a restart of ours, or about to get other settings.
+        let open = seen.applied == Applied::Open || (was_active && seen.open == Some(true));
+        let ready = open && (complete || was_active);
         let finding = if ready {
             Finding::new(
                 ConditionKind::Ready,
@@ -493,7 +313,7 @@ impl Decision<'_> {
         self.findings.push(finding);
     }
 
-    fn finish(mut self, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
+    pub(crate) fn finish(mut self, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
         if self.shard.servers.len() > 1 {
             let hosts: std::collections::BTreeSet<_> = self.shard.servers.iter().map(|server| server.host).collect();
             if hosts.len() < self.shard.servers.len() {

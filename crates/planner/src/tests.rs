@@ -71,6 +71,7 @@ fn running() -> ServerState {
         replication: Some(leads()),
         version: Some(VERSION),
         applied: Applied::Open,
+        open: Some(true),
         source_applied: true,
         data_bytes: None,
         starts: Starts::default(),
@@ -311,6 +312,37 @@ fn a_source_elsewhere_is_followed_as_it_is_wanted_now() {
     assert_eq!(changed.plan().steps, [Step::FollowSource(PRIMARY)]);
     let begun = changed.with(|scene| scene.server(PRIMARY).replication = Some(leads()));
     assert_eq!(begun.plan().steps, [Step::FollowSource(PRIMARY)]);
+}
+
+#[test]
+fn an_opened_primary_that_gives_no_account_of_itself_keeps_its_connections() {
+    let scene = Scene::settled().with(|scene| scene.server(PRIMARY).replication = None);
+    assert_eq!(
+        scene.plan().route,
+        RouteWish::Unchanged,
+        "a long script, by its own words"
+    );
+    let scene = scene.with(|scene| scene.server(PRIMARY).loading = true);
+    assert_eq!(scene.plan().route, RouteWish::Held);
+}
+
+#[test]
+fn an_adopted_primary_that_is_open_serves_before_anything_is_applied_to_it() {
+    let scene = Scene::settled().with(|scene| scene.server(PRIMARY).applied = Applied::Unknown);
+    let ready = |scene: &Scene| {
+        let conditions = scene.plan().conditions;
+        let ready = conditions
+            .iter()
+            .find(|condition| condition.kind == ConditionKind::Ready);
+        ready.map(|condition| condition.truth)
+    };
+    assert_eq!(ready(&scene), Some(pilothouse_model::Truth::True));
+    let scene = scene.with(|scene| scene.server(PRIMARY).open = Some(false));
+    assert_eq!(
+        ready(&scene),
+        Some(pilothouse_model::Truth::False),
+        "fenced by a restart that nobody asked for"
+    );
 }
 
 #[test]

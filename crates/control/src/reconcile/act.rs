@@ -6,7 +6,7 @@ use pilothouse_engine::{EngineError, ErrorClass, Fence, Peer, ServerDirectory, S
 use pilothouse_model::{
     Database, Lineage, Operation, OperationResult, Persistence, Server, ServerId, Severity, Subject,
 };
-use pilothouse_planner::{Access, Step};
+use pilothouse_planner::Step;
 use pilothouse_runtime::{LaunchRequest, Limits, RuntimeError};
 use pilothouse_store::Urgency;
 
@@ -159,49 +159,6 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Brings files and live settings of a running server to what is wanted.
-    pub(super) async fn apply(&self, record: &Record, server: &Server, access: Access) -> Result<(), StepError> {
-        let fence = match access {
-            Access::Open => Fence::Open,
-            Access::Closed => Fence::Closed,
-        };
-        let revision = self.store().view().revision().0;
-        let settings = self.server_settings(record, server, fence)?;
-        let memory = self.0.memories.of(server.id);
-        let deadline = Instant::now() + STEP_TIMEOUT;
-        let running = memory.lock().running;
-        // The server reads the certificates when it is told their names, so these come first.
-        let on_disk = memory.lock().files.as_ref().and_then(|files| files.tls.clone());
-        if settings.tls != on_disk {
-            self.write_certificates(record, server).await?;
-        }
-        let mut kept = self.session(record, server, &memory, deadline).await?;
-        let outcome = kept.session().apply(&settings, deadline).await;
-        kept.settle(outcome)?;
-        // Persistence that was just turned on must hold before the files say so: a start from files that promise a log which is not
-        // written yet would come up empty.
-        let mut kept = self.session(record, server, &memory, deadline).await?;
-        let outcome = kept.session().persistent(deadline).await;
-        if !kept.settle(outcome)? {
-            return Err(EngineError::new(ErrorClass::Transient, "the data is still being written to disk").into());
-        }
-        let unfenced = ServerSettings {
-            fence: Fence::Closed,
-            ..settings.clone()
-        };
-        if memory.lock().files.as_ref() != Some(&unfenced) {
-            self.write_files(record, server, &unfenced).await?;
-            memory.lock().files = Some(unfenced);
-        }
-        let mut known = memory.lock();
-        if known.running == running {
-            known.applied = Some(crate::memory::AppliedSettings { settings, revision });
-            // Roles and settings may have changed what it says of itself.
-            known.facts_at = None;
-        }
-        Ok(())
-    }
-
     async fn release(&self, record: &Record, server: &Server) -> Result<(), StepError> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         let memory = self.0.memories.of(server.id);
@@ -293,6 +250,7 @@ impl Control {
         if is_primary {
             self.set_route(record, pilothouse_planner::RouteWish::Held).await?;
         }
+        memory.lock().end_asked = true;
         let asked = match self.session(record, server, &memory, deadline).await {
             Ok(mut kept) => {
                 let outcome = kept.session().shutdown(deadline).await;

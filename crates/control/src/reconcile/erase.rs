@@ -43,6 +43,7 @@ impl Control {
         let deadline = Instant::now() + KILL_TIMEOUT;
         // Finds a process that this control plane never looked at: a tombstone may be all that is left after a crash.
         let (process, _) = self.0.runtime.adopt(server).await?;
+        self.0.memories.of(server).lock().end_asked = true;
         if process != pilothouse_model::ProcessState::Absent {
             self.0.runtime.kill(server, deadline).await?;
             self.0.runtime.wait_released(server, deadline).await?;

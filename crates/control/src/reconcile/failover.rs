@@ -61,7 +61,7 @@ impl Control {
             known.replication = Some(promoted);
             known.facts_at = None;
         }
-        self.apply(record, candidate, Access::Open).await?;
+        self.apply_live(record, candidate, Access::Open).await?;
         self.set_route_to(record, candidate).await?;
         tracing::info!(name = %record.name, to = %candidate.id, took = ?started.elapsed(), reason = %wanted.reason, "failed over");
         Ok(())

@@ -5,6 +5,7 @@
 
 mod act;
 mod adopt;
+mod apply;
 mod erase;
 mod failover;
 mod files;
@@ -15,11 +16,13 @@ mod record;
 mod replicas;
 mod scheduler;
 mod settings;
+mod trouble;
 
 use std::sync::Arc;
 
 pub(crate) use act::limits;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use trouble::Troubles;
 
 use crate::{Control, ControlError};
 

@@ -58,6 +58,7 @@ impl Control {
             replication: known.replication.clone(),
             version: known.facts.as_ref().map(|facts| facts.version),
             applied,
+            open: known.facts.as_ref().map(|facts| !facts.fenced),
             source_applied: known.source == record.spec.replica_of,
             data_bytes,
             starts: known.starts.clone(),

@@ -27,11 +27,16 @@ pub(crate) async fn run(control: &Control, id: DatabaseId) -> Option<Duration> {
     let decided = plan(&input);
     tracing::debug!(database = %id, name = %record.name, decision = %decided.sentence);
     match carry_out(control, &record, operation.as_deref(), &decided).await {
-        Ok(()) => Some(decided.look_again),
+        Ok(()) => {
+            control.0.troubles.over(id);
+            Some(decided.look_again)
+        }
         Err(StepError::Outdated) => Some(Duration::ZERO),
         Err(StepError::NotFed(_)) => Some(control.0.settings.policy.busy_pause),
         Err(error) => {
-            tracing::warn!(database = %id, name = %record.name, decision = %decided.sentence, %error, "a step failed");
+            control
+                .note_trouble(&record, operation.as_deref(), &decided, &error)
+                .await;
             Some(RETRY_PAUSE)
         }
     }
