@@ -55,7 +55,8 @@ fn check(key: &Path, store: &Path, servers: &Path) -> Result<(), StateError> {
             source,
         })
     };
-    if is_there(store)? {
+    // An empty file is what is left of a store, not a new one: what a disk that ran full or a slip of the hand leaves behind.
+    if has_content(store)? {
         return if is_there(key)? {
             Ok(())
         } else {
@@ -72,6 +73,17 @@ fn check(key: &Path, store: &Path, servers: &Path) -> Result<(), StateError> {
         });
     }
     Ok(())
+}
+
+fn has_content(path: &Path) -> Result<bool, StateError> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StateError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// Whether there is a server other than the gateway, which has no record and loses nothing.
@@ -112,6 +124,11 @@ mod tests {
             "{error}"
         );
         std::fs::write(at("store.redb"), "").unwrap();
+        assert!(
+            matches!(look(), Err(StateError::StoreMissing { .. })),
+            "an empty file is no store"
+        );
+        std::fs::write(at("store.redb"), "content").unwrap();
         assert!(matches!(look(), Err(StateError::KeyMissing { .. })));
         std::fs::write(at("key"), "").unwrap();
         assert!(look().is_ok());
