@@ -10,7 +10,7 @@ use pilothouse_model::{DatabaseSpec, EngineKind, EngineVersion, Persistence};
 use crate::acl::Rule;
 use crate::capabilities::{CAPABILITIES, MIN_MEMORY_BYTES, MIN_REPLICATED_MEMORY_BYTES};
 use crate::session::RedisSession;
-use crate::{error, launch, tuning, users};
+use crate::{error, launch, lost_source, tuning, users};
 
 /// Redis or Valkey.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,10 @@ impl Engine for RedisEngine {
 
     fn reserved_logins(&self) -> &'static [&'static str] {
         users::RESERVED
+    }
+
+    fn explain_lost_source(&self, printed: &[String]) -> Option<String> {
+        lost_source::explain(printed)
     }
 
     fn launch(

@@ -25,6 +25,7 @@ mod error;
 mod info;
 mod launch;
 mod live;
+mod lost_source;
 mod probe;
 mod replication;
 mod resp;

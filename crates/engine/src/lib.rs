@@ -50,6 +50,12 @@ pub trait Engine: Send + Sync + 'static {
         &[]
     }
 
+    /// Why a server does not get its data from the source that it follows, as the last lines that it printed tell; `None` when they tell
+    /// nothing about it. Pure.
+    fn explain_lost_source(&self, _printed: &[String]) -> Option<String> {
+        None
+    }
+
     /// How to start a server: files, command line, environment. Pure, and equal input gives equal output. What stands on disk never
     /// makes a server that clients or replicas can use: only the private management account works until [`Session::apply`] releases it.
     fn launch(
