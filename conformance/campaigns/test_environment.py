@@ -1,12 +1,16 @@
 """A full disk, a port that is taken, a missing binary, a directory that is not ours: the reason is told, nothing is left, and it works
 again when the cause is gone."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import time
 
 import pytest
+import redis
 
 from support import invariants, wait
 from support.pilothouse import Pilothouse
@@ -70,18 +74,30 @@ def test_disk_full():
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=755", "tmpfs", str(mount)], check=True)
     home.data = mount / "data"
     try:
-        with home as pilothouse:
+        with home as pilothouse, contextlib.ExitStack() as stack:
             pilothouse.start()
             pilothouse.api.bootstrap()
             first = pilothouse.api.create("first", authentication_redis_pass="x", replication=True, data_persistence="aof")
+            connection = stack.enter_context(pilothouse.client(first))
+            assert connection.ping()
+            before = pilothouse.gateway()
             filler = mount / "filler"
-            with open(filler, "wb", buffering=0) as file:
-                with pytest.raises(OSError):
-                    while True:
-                        file.write(b"\0" * 65536)
+            fill(filler, 65536)
+            for name in invariants.gateway_directory(pilothouse):
+                fill(pilothouse.data / "servers" / name / "server.log", 1)
             said = failed_create(pilothouse)
             assert "space" in said.lower() or "full" in said.lower(), said
             assert pilothouse.api.get("/v1/bdbs")[0]["uid"] == first["uid"], "reads go on"
+            # The gateway goes on without its log and its copy of the table, for as long as it would take it to notice.
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                assert connection.ping(), "an open connection lives"
+                time.sleep(0.2)
+            gateway = pilothouse.gateway()
+            assert gateway == before, "the gateway lives"
+            os.kill(gateway, signal.SIGKILL)
+            wait.until("a killed gateway comes back", lambda: pilothouse.gateway() not in (None, gateway), 20)
+            wait.until("the endpoint accepts", lambda: answers(pilothouse, first), 20)
             filler.unlink()
             pilothouse.api.settled(first["uid"])
             second = wait.until("creating works again", lambda: attempt(pilothouse), 30)
@@ -93,6 +109,21 @@ def test_disk_full():
     finally:
         subprocess.run(["umount", "-l", str(mount)], check=True)
         shutil.rmtree(home.home, ignore_errors=True)
+
+
+def fill(path, step):
+    """Appends to a file until nothing more goes in."""
+    with open(path, "ab", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(b"\0" * step)
+
+
+def answers(pilothouse, bdb):
+    try:
+        with pilothouse.client(bdb) as client:
+            return client.ping()
+    except redis.ConnectionError:
+        return False
 
 
 def attempt(pilothouse):

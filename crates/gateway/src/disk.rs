@@ -100,6 +100,8 @@ pub(crate) struct Saver {
     data_dir_id: Arc<str>,
     due: Option<Instant>,
     writing: Option<JoinHandle<io::Result<()>>>,
+    /// Attempts in a row that failed.
+    failures: u32,
 }
 
 impl Saver {
@@ -109,6 +111,7 @@ impl Saver {
             data_dir_id,
             due: None,
             writing: None,
+            failures: 0,
         }
     }
 
@@ -158,11 +161,21 @@ impl Saver {
 
     fn note(&mut self, result: Result<io::Result<()>, JoinError>) {
         let error = match result {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => {
+                if std::mem::take(&mut self.failures) > 0 {
+                    tracing::info!(path = %self.path.display(), "the disk copy of the table is written again");
+                }
+                return;
+            }
             Ok(Err(error)) => error,
             Err(error) => io::Error::other(error),
         };
-        tracing::warn!(path = %self.path.display(), %error, "the disk copy of the table is not written; trying again");
+        self.failures = self.failures.saturating_add(1);
+        // At growing intervals: what is said every second fills the very disk that is full.
+        if self.failures.is_power_of_two() {
+            let attempts = self.failures;
+            tracing::warn!(path = %self.path.display(), %error, attempts, "the disk copy of the table is not written; trying again");
+        }
         self.due = Some(Instant::now() + RETRY_DELAY);
     }
 }

@@ -1,9 +1,9 @@
 //! The lock that makes a gateway the only one of its data directory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -43,22 +43,27 @@ impl Lock {
             }
             Err(error) => return Err(GatewayRunError::io("lock", path)(error.into())),
         }
-        Self(file).signed(path)
+        Ok(Self(file).signed(path))
     }
 
     /// The lock that a predecessor passed on.
-    pub(crate) fn inherited(descriptor: OwnedFd, path: &Path) -> Result<Self, GatewayRunError> {
+    pub(crate) fn inherited(descriptor: OwnedFd, path: &Path) -> Self {
         Self(File::from(descriptor)).signed(path)
     }
 
-    /// Writes who we are into the file.
-    fn signed(mut self, path: &Path) -> Result<Self, GatewayRunError> {
-        let file = &mut self.0;
-        file.set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| writeln!(file, "{}", std::process::id()))
-            .map_err(GatewayRunError::io("write", path))?;
-        Ok(self)
+    /// Writes who we are into the file, over what is there, which needs no room on a full disk. The lock holds without it too.
+    fn signed(self, path: &Path) -> Self {
+        let name = format!("{}\n", std::process::id());
+        let written = self
+            .0
+            .write_all_at(name.as_bytes(), 0)
+            .and_then(|()| self.0.set_len(name.len() as u64));
+        if let Err(error) = written {
+            tracing::warn!(path = %path.display(), %error, "the lock does not say who holds it");
+            // Better nobody than a predecessor; and where even that fails, its number leads to no gateway.
+            let _ = self.0.set_len(0);
+        }
+        self
     }
 }
 

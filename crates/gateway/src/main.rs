@@ -9,7 +9,9 @@ const USAGE: &str =
     "usage: pilothouse-gateway --data-dir DIR [--take-over] [--hold MILLISECONDS] [--held-connections COUNT]";
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let logger = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // A log that cannot be written is no reason to end.
+    logger.log_internal_errors(false).init();
     let Some(options) = options(std::env::args().skip(1)) else {
         tracing::error!("{USAGE}");
         return ExitCode::from(2);

@@ -353,7 +353,7 @@ fn succeed(options: &GatewayOptions, data_dir_id: &str) -> Result<(Lock, Option<
             .lock
             .take()
             .ok_or_else(|| GatewayRunError::Handover("it gave no lock".into()))?;
-        return Ok((Lock::inherited(lock, &paths.lock)?, Some(estate)));
+        return Ok((Lock::inherited(lock, &paths.lock), Some(estate)));
     }
     Ok((Lock::take(&paths.lock)?, None))
 }

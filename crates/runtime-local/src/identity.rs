@@ -22,7 +22,7 @@ use crate::lock::{FileId, LockFile};
 pub(crate) const RECORD: &str = "process.json";
 
 /// No record is longer; what is longer was not written by us.
-const RECORD_LIMIT: u64 = 64 * 1024;
+pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
 
 /// What the launcher writes about itself just before it becomes the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin, stdout};
 use serde::{Deserialize, Serialize};
 
 use crate::directory::LOCK;
-use crate::identity::{self, ProcessFacts, RECORD, Record};
+use crate::identity::{self, ProcessFacts, RECORD, RECORD_LIMIT, Record};
 use crate::lock::FileId;
 use crate::logs::LOG;
 
@@ -333,14 +333,41 @@ fn record(request: &Request, lock_descriptor: RawFd) -> io::Result<()> {
         lock_descriptor,
         program: request.program.clone(),
     };
+    let text = serde_json::to_vec(&record)?;
+    match replace_record(&text) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            // A server must be startable on a full disk, where the room of its last record is still its own.
+            overwrite_record(text).map_err(|_| error)
+        }
+        other => other,
+    }
+}
+
+/// The usual way: whole or not at all.
+fn replace_record(text: &[u8]) -> io::Result<()> {
     let temporary = format!(".{RECORD}.new");
     let mut file = open_options()
         .write(true)
         .create(true)
         .truncate(true)
         .open(&temporary)?;
-    file.write_all(&serde_json::to_vec(&record)?)?;
-    fs::rename(&temporary, RECORD)
+    let written = file.write_all(text).and_then(|()| fs::rename(&temporary, RECORD));
+    if written.is_err() {
+        // Only room is lost when it stays.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Over the last record, in one write of a few hundred bytes; nothing of the old one is left behind the new one.
+fn overwrite_record(mut text: Vec<u8>) -> io::Result<()> {
+    let file = open_options().write(true).open(RECORD)?;
+    let length = usize::try_from(file.metadata()?.len().min(RECORD_LIMIT)).unwrap_or_default();
+    if text.len() < length {
+        // JSON may end in blanks. Cutting the file would be a second step, and could give its room away.
+        text.resize(length, b' ');
+    }
+    file.write_all_at(&text, 0)
 }
 
 /// Private files, never through a link.

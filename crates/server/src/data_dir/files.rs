@@ -1,8 +1,8 @@
 //! Small files that are whole or absent.
 
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pilothouse_runtime_local::Account;
@@ -65,11 +65,10 @@ pub(super) fn open_private(path: &Path) -> Result<File, DataDirError> {
     options.open(path).map_err(|error| io_error("cannot open", path, error))
 }
 
-/// Puts `text` in place of what a file holds.
-pub(super) fn replace_content(mut file: &File, text: &str) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())
+/// Puts `text` in place of what a file holds: over it, which needs no room on a full disk, and then without the rest.
+pub(super) fn replace_content(file: &File, text: &str) -> io::Result<()> {
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Makes a directory with that mode, for the account or for ourselves. Success when it is there.

@@ -26,10 +26,14 @@ impl DataDir {
         let directory = self.layout().root.join("bin");
         files::make_directory(&directory, 0o755, None)?;
         let target = directory.join("pilothouse");
-        let copied = copy_if_different(program, &target)
-            .map_err(|error| io_error("cannot copy our program to", &target, error))?;
-        if copied {
-            files::sync_directory(&directory)?;
+        match copy_if_different(program, &target) {
+            Ok(true) => files::sync_directory(&directory)?,
+            Ok(false) => {}
+            // An older gateway serves; none does not.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && target.exists() => {
+                tracing::warn!(path = %target.display(), %error, "the gateway runs our program's older copy");
+            }
+            Err(error) => return Err(io_error("cannot copy our program to", &target, error)),
         }
         Ok(target)
     }
@@ -56,7 +60,10 @@ fn copy_if_different(from: &Path, to: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let unfinished = files::unfinished(to);
-    std::fs::copy(from, &unfinished)?;
+    std::fs::copy(from, &unfinished).inspect_err(|_| {
+        // Half a copy of no use takes the last room of a full disk; the next attempt replaces it when it stays.
+        let _ = std::fs::remove_file(&unfinished);
+    })?;
     let file = File::options().write(true).open(&unfinished)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o755))?;
     file.set_times(FileTimes::new().set_modified(modified))?;
