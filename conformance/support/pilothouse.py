@@ -1,5 +1,7 @@
 """A Pilothouse of one's own: data directory, ports, process; everything is ended and erased at the end."""
 
+import atexit
+import functools
 import os
 import random
 import shutil
@@ -20,9 +22,26 @@ from .api import Api
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache
 def binary():
-    """The program under test: PILOTHOUSE_BIN, else the debug build of this checkout."""
-    return os.environ.get("PILOTHOUSE_BIN") or str(ROOT / "target/debug/pilothouse")
+    """The program under test: PILOTHOUSE_BIN, else the debug build of this checkout; see `reachable`."""
+    return reachable(os.environ.get("PILOTHOUSE_BIN") or str(ROOT / "target/debug/pilothouse"))
+
+
+@functools.cache
+def reachable(program):
+    """The program, where the account of the servers reaches it. In a checkout below a closed folder such as /root it does not, and
+    every data directory of a test would get a copy of its own, for which a small one has no room."""
+    path = Path(program).resolve()
+    if os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in path.parents):
+        return str(program)
+    home = Path(tempfile.mkdtemp(prefix="pilothouse-program-"))
+    home.chmod(0o755)
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    copy = home / "pilothouse"
+    shutil.copy2(path, copy)
+    copy.chmod(0o755)
+    return str(copy)
 
 
 def free_port():
@@ -39,7 +58,7 @@ class Pilothouse:
         self.home = Path(tempfile.mkdtemp(prefix="pilothouse-conformance-", dir=base))
         self.home.chmod(0o755)
         self.data = self.home / "data"
-        self.program = program or binary()
+        self.program = reachable(program) if program else binary()
         self.log_path = self.home / "serve.log"
         self.port, self.http_port = free_port(), free_port()
         window = random.randrange(0, 95) * 100
