@@ -242,14 +242,22 @@ pub(crate) async fn events(
         subject: Some(Subject::Database(id)),
         ..EventFilter::default()
     };
-    let events = app.control().events(&caller, &filter);
-    let wanted = query.lines.min(LINES_MAX);
-    Ok(Json(
-        events[events.len().saturating_sub(wanted)..]
-            .iter()
-            .map(|event| translate::event(event))
-            .collect(),
-    ))
+    Ok(newest_events(&app, &caller, &filter, query.lines))
+}
+
+/// `GET /events`: those of every database, and those that belong to none, such as the gateway's.
+pub(crate) async fn all_events(
+    State(app): State<App>,
+    Admitted(caller): Admitted,
+    Parameters(query): Parameters<LinesQuery>,
+) -> Answer<Vec<EventView>> {
+    Ok(newest_events(&app, &caller, &EventFilter::default(), query.lines))
+}
+
+fn newest_events(app: &App, caller: &Caller, filter: &EventFilter, lines: usize) -> Json<Vec<EventView>> {
+    let events = app.control().events(caller, filter);
+    let newest = &events[events.len().saturating_sub(lines.min(LINES_MAX))..];
+    Json(newest.iter().map(|event| translate::event(event)).collect())
 }
 
 /// `GET /databases/{database}/logs`

@@ -18,6 +18,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/databases/{database}/flush", post(handlers::flush))
         .route("/databases/{database}/events", get(handlers::events))
         .route("/databases/{database}/logs", get(handlers::logs))
+        .route("/events", get(handlers::all_events))
         .route("/operations/{operation}", get(handlers::operation))
         .route("/seed/{dialect}", post(handlers::seed))
         .fallback(|| async { Failure::unknown_path() })

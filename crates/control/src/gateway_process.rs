@@ -4,6 +4,8 @@
 //! The runtime knows one process of each id at a time, and in a handover there are two. So the gateway has two ids, and lives under
 //! either; a successor is started under the other one.
 
+mod hung;
+
 use std::time::{Duration, Instant};
 
 use pilothouse_model::{EventDraft, ProcessState, ServerId, Severity, Subject};
@@ -20,6 +22,9 @@ pub const GATEWAY_PROCESSES: [ServerId; 2] = [GATEWAY_PROCESS, ServerId::from_by
 /// Pause after a start of the gateway that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the end of a gateway that hangs may take.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a handover may take. A gateway that does not answer ends it much earlier; this bounds one with very many connections.
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,36 +37,59 @@ pub(crate) fn is_gateway(server: ServerId) -> bool {
 }
 
 impl Control {
-    /// Starts the gateway, or finds the one that runs, and keeps one running until control stops. True when this call started it.
+    /// Starts the gateway, or finds the one that runs, and keeps one running and answering until control stops. True when this call
+    /// started it.
     /// `request.server` is [`GATEWAY_PROCESS`], and the arguments ask it to take over from whichever gateway serves.
     pub async fn keep_gateway(&self, request: LaunchRequest) -> Result<bool, ControlError> {
         let started = self.ensure_gateway(&request).await?;
         let control = self.clone();
         self.0.tasks.spawn(async move {
             let stopped = control.0.tasks.stopped().clone();
-            loop {
-                tokio::select! {
-                    () = control.0.gateway_exited.notified() => {}
-                    () = stopped.cancelled() => return,
-                }
-                loop {
-                    match control.ensure_gateway(&request).await {
-                        Ok(true) => tracing::warn!("the gateway ended and was started again"),
-                        // A predecessor that has handed over, or a successor that could not take over.
-                        Ok(false) => {}
-                        Err(error) => {
-                            tracing::error!(?error, "the gateway does not start");
-                            tokio::select! {
-                                () = tokio::time::sleep(RETRY_PAUSE) => continue,
-                                () = stopped.cancelled() => return,
-                            }
-                        }
-                    }
-                    break;
-                }
-            }
+            let _ = stopped.run_until_cancelled(control.watch_gateway(&request)).await;
         });
         Ok(started)
+    }
+
+    /// Brings back every gateway that ends, and ends every one that hangs. For ever.
+    async fn watch_gateway(&self, request: &LaunchRequest) {
+        loop {
+            let (kind, what) = tokio::select! {
+                () = self.0.gateway_exited.notified() => ("gateway-ended", "The gateway ended unasked".to_owned()),
+                hung = self.hung_gateway() => {
+                    tracing::error!(gateways = ?hung.processes, how = hung.how, "the gateway hangs and is ended");
+                    self.end_gateways(&hung.processes, Instant::now() + KILL_PATIENCE).await;
+                    ("gateway-hung", format!("The gateway {} and was ended", hung.how))
+                }
+            };
+            // False for a predecessor that has handed over, a successor that could not take over, and one that was brought back already.
+            if self.bring_back_gateway(request).await {
+                tracing::warn!(why = what, "the gateway was started again");
+                let message = format!("{what}. It was started again; connections through it have to be made anew.");
+                self.report_gateway(kind, Severity::Warning, message).await;
+            }
+        }
+    }
+
+    /// Tries until a gateway runs; says whether it had to be started.
+    async fn bring_back_gateway(&self, request: &LaunchRequest) -> bool {
+        let mut attempts: u32 = 0;
+        loop {
+            match self.ensure_gateway(request).await {
+                Ok(started) => return started,
+                Err(error) => {
+                    attempts = attempts.saturating_add(1);
+                    // At growing intervals: it may be a full disk that our log is on.
+                    if attempts.is_power_of_two() {
+                        tracing::error!(
+                            reason = detail(error),
+                            attempts,
+                            "the gateway does not start; trying again"
+                        );
+                    }
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Starts a successor of the running gateway and waits until one of the two has ended: the old one when the handover was carried
@@ -102,9 +130,13 @@ impl Control {
     /// Ends every gateway and waits for that, at most until `deadline`. For a start that failed and had started one. To be called when
     /// control has stopped, since it would start another one.
     pub async fn end_gateway(&self, deadline: Instant) {
-        for gateway in GATEWAY_PROCESSES {
-            if let Err(error) = self.0.runtime.kill(gateway, deadline).await {
-                tracing::warn!(%error, "the gateway that this start made cannot be ended");
+        self.end_gateways(&GATEWAY_PROCESSES, deadline).await;
+    }
+
+    async fn end_gateways(&self, gateways: &[ServerId], deadline: Instant) {
+        for gateway in gateways {
+            if let Err(error) = self.0.runtime.kill(*gateway, deadline).await {
+                tracing::warn!(%error, "the gateway cannot be ended");
             }
         }
     }
@@ -150,5 +182,13 @@ impl Control {
     async fn process_of(&self, gateway: ServerId) -> Result<ProcessState, ControlError> {
         let adopted = self.0.runtime.adopt(gateway).await;
         adopted.map(|(process, _)| process).map_err(ControlError::internal)
+    }
+}
+
+/// What is wrong, for the log.
+fn detail(error: ControlError) -> String {
+    match error {
+        ControlError::Internal { detail } => detail,
+        other => other.to_string(),
     }
 }

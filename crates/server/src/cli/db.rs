@@ -136,11 +136,11 @@ Examples:
         lines: usize,
     },
 
-    /// Show what happened to a database, and why
+    /// Show what happened to a database, and why; without a name, to all of them and to the gateway
     Events {
-        /// Which database.
-        #[command(flatten)]
-        target: Target,
+        /// Name or id of the database
+        #[arg(value_name = "NAME|ID")]
+        database: Option<String>,
 
         /// The last so many
         #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]

@@ -38,7 +38,7 @@ pub async fn run(client: &LocalClient, db: Db) -> anyhow::Result<()> {
         DbCommand::Failover { target, wait } => act(client, &target, "/failover", &wait, form).await,
         DbCommand::Connect { target, arguments } => connect(client, &target, &arguments).await,
         DbCommand::Logs { target, lines } => logs(client, &target, lines, form).await,
-        DbCommand::Events { target, lines } => events(client, &target, lines, form).await,
+        DbCommand::Events { database, lines } => events(client, database.as_deref(), lines, form).await,
     }
 }
 
@@ -188,8 +188,9 @@ async fn logs(client: &LocalClient, target: &Target, lines: usize, form: Output)
     Ok(())
 }
 
-async fn events(client: &LocalClient, target: &Target, lines: usize, form: Output) -> anyhow::Result<()> {
-    let events: Vec<EventView> = client.get(&path(target, &format!("/events?lines={lines}"))).await?;
+async fn events(client: &LocalClient, database: Option<&str>, lines: usize, form: Output) -> anyhow::Result<()> {
+    let of = database.map_or_else(String::new, |database| format!("/databases/{}", escape(database)));
+    let events: Vec<EventView> = client.get(&format!("{of}/events?lines={lines}")).await?;
     match form {
         Output::Json => output::json(&events)?,
         Output::Table => show::events(&events).print()?,

@@ -5,6 +5,7 @@
 
 mod directory;
 mod engines;
+mod gateway;
 mod limits;
 mod ports;
 
@@ -112,6 +113,7 @@ pub async fn examine(configuration: &Configuration, runtime: &dyn Runtime, engin
     checks.push(placement(configuration));
     let running = data_dir::holder(&configuration.server.data_dir);
     checks.extend(ports::checks(configuration, running.is_some()));
+    checks.push(gateway::check(&configuration.server.data_dir, running.is_some()).await);
     checks.extend(control_plane(configuration, running).await);
     Report { checks }
 }

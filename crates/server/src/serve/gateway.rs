@@ -59,7 +59,8 @@ pub(super) struct Started {
 }
 
 /// Has the gateway run, connects to it, gives it the complete table, and replaces it when it runs another program than we do.
-pub(super) async fn start(control: &Control, data_dir: &DataDir) -> anyhow::Result<Started> {
+/// The connection arrives at `late` as soon as there is one: what watches the gateway asks through it.
+pub(super) async fn start(control: &Control, data_dir: &DataDir, late: &LateGateway) -> anyhow::Result<Started> {
     let root = &data_dir.layout().root;
     let paths = GatewayPaths::new(root);
     data_dir.make_room(&paths.directory)?;
@@ -67,6 +68,7 @@ pub(super) async fn start(control: &Control, data_dir: &DataDir) -> anyhow::Resu
     let request = request(data_dir.runnable(&own)?, root.display().to_string());
     let made = control.keep_gateway(request.clone()).await?;
     let client = GatewayClient::start(paths.socket, data_dir.id().to_owned(), control.expected_routes());
+    late.arrive(&client);
     match client.synced().await {
         Ok(()) => follow_program(control, &client, &request).await,
         // A protocol of another version: such a gateway still hands over, which has a version of its own.

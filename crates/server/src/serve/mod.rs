@@ -133,9 +133,8 @@ impl Core {
 
     /// Has the gateway run and starts the loops.
     async fn start(&mut self, data_dir: &DataDir) -> anyhow::Result<()> {
-        let gateway = gateway::start(&self.control, data_dir).await?;
+        let gateway = gateway::start(&self.control, data_dir, &self.late).await?;
         self.made_gateway = gateway.made;
-        self.late.arrive(&gateway.client);
         self.gateway = Some(gateway.client);
         Ok(self.control.start().await?)
     }

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod command_line;
+mod gateway;
 mod installation;
 mod metrics;
 mod program;
