@@ -246,7 +246,9 @@ pub(crate) fn with_surroundings<T>(app: &App, translate: impl FnOnce(&Surroundin
         .iter()
         .map(|host| app.uid(Subject::Host(host.id)))
         .collect();
+    let cluster_name = app.cluster_name();
     translate(&Surroundings {
+        cluster_name: &cluster_name,
         engines: &engines,
         policy: &settings.policy,
         nodes: &nodes,
@@ -311,6 +313,7 @@ impl<'a> Presenter<'a> {
             engines: &self.engines,
             cluster_name: &self.cluster_name,
             secrets,
+            lost_source: self.app.control().lost_source(view.database.id),
         };
         bdb::show(view, document, &shown)
     }

@@ -52,7 +52,7 @@ impl Control {
     ) -> Result<Accepted, ControlError> {
         if options.dry_run {
             let view = self.store().view();
-            let database = self.checked_draft(caller, &view, &command)?;
+            let database = self.checked_draft(caller, &view, &command).await?;
             room.check(&view, database.id, &database.spec)?;
             return Ok(Accepted {
                 database: self.shown(&view, &Arc::new(database)),
@@ -98,8 +98,15 @@ impl Control {
         }
     }
 
-    fn checked_draft(&self, caller: &Caller, view: &View, command: &CreateDatabase) -> Result<Database, ControlError> {
+    async fn checked_draft(
+        &self,
+        caller: &Caller,
+        view: &View,
+        command: &CreateDatabase,
+    ) -> Result<Database, ControlError> {
         self.check_spec(view, &command.spec)?;
+        let (port, source) = (command.spec.network.port, command.spec.replica_of.as_ref());
+        self.check_source(view, None, port, source).await?;
         self.check_wire_id(caller, view, command)?;
         Ok(self.draft(caller, DatabaseId::new(), command))
     }
@@ -107,7 +114,7 @@ impl Control {
     /// Validates, plans and reserves. What is reserved is freed when the draft is dropped, but for the endpoint.
     async fn prepare(&self, caller: &Caller, command: CreateDatabase) -> Result<Draft<'_>, ControlError> {
         let view = self.store().view();
-        let mut database = self.checked_draft(caller, &view, &command)?;
+        let mut database = self.checked_draft(caller, &view, &command).await?;
         let endpoint = self.reserve_endpoint(&view, &mut database).await?;
         let servers = usize::from(database.spec.replicas) + 1;
         match self.first_layout(&view, &database.spec, servers).await {

@@ -38,6 +38,11 @@ impl Control {
         check_open_for_change(&before)?;
         check_fixed(&before.spec, &command.spec)?;
         self.check_spec(&view, &command.spec)?;
+        if before.spec.replica_of != command.spec.replica_of {
+            let source = command.spec.replica_of.as_ref();
+            self.check_source(&view, Some(id), before.endpoint().port, source)
+                .await?;
+        }
         room.check(&view, id, &command.spec)?;
         if options.dry_run {
             return Ok(self.would_be(&view, &before, command));

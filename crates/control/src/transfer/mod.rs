@@ -9,10 +9,13 @@
 //!   [`Replacement`]): with all new data in place it is finished, otherwise the old data are whole and it begins anew. One that has
 //!   replaced the data never does so twice.
 //!
+//! Replication from a source elsewhere is none: the engine carries it out, and [`following`] watches it.
+//!
 //! A transfer of a database that is deleted meanwhile ends without a word: the deletion has ended its operation. Start reading at [`run`].
 
 mod export;
 mod feed;
+mod following;
 mod import;
 mod job;
 mod progress;
@@ -61,6 +64,8 @@ pub(crate) struct Transfers {
     permits: Arc<Semaphore>,
     /// Scheduled backups that may be under way at once.
     backups_max: AtomicUsize,
+    /// Databases that do not get the data of the source that they follow.
+    lost: following::Lost,
 }
 
 impl Control {
@@ -82,6 +87,7 @@ impl Default for Transfers {
             active: Mutex::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT_MAX)),
             backups_max: AtomicUsize::new(BACKUPS_MAX),
+            lost: following::Lost::default(),
         }
     }
 }
@@ -103,6 +109,8 @@ pub(crate) fn start(control: &Control) {
     drop(view);
     let keeping = control.clone();
     control.0.tasks.spawn(async move { schedule::run(keeping).await });
+    let following = control.clone();
+    control.0.tasks.spawn(async move { following::run(following).await });
 }
 
 /// Has the open transfer of a database carried out, unless that is under way.

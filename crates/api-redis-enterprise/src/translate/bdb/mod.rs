@@ -50,6 +50,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) nodes: &'a [u64],
     /// Where endpoints are bound.
     pub(crate) address: IpAddr,
+    /// The name of the cluster.
+    pub(crate) cluster_name: &'a str,
     /// The time.
     pub(crate) now: Timestamp,
     /// Secrets and ids.

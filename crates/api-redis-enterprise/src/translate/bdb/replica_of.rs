@@ -4,7 +4,7 @@ use pilothouse_api::JsonObject;
 use pilothouse_model::{DatabaseSpec, ReplicaSource, ReplicaSync, ReplicationFacts, Sealed, Secret};
 use serde_json::{Value, json};
 
-use super::{Body, Core, Surroundings};
+use super::{Body, Shown, Surroundings};
 use crate::error::Failure;
 
 /// What is remembered of a source and has no effect here.
@@ -32,6 +32,9 @@ pub(super) fn apply(
             _ => return Err(refused("only one source is possible on this cluster")),
         };
     }
+    if let Some(source) = &spec.replica_of {
+        refuse_own_name(source, spec.network.port, around.cluster_name)?;
+    }
     if let Some(word) = body.text("replica_sync").or(body.text("sync")) {
         document.insert("replica_sync".to_owned(), word.into());
     }
@@ -42,6 +45,18 @@ pub(super) fn apply(
         } else {
             ReplicaSync::Paused
         };
+    }
+    Ok(())
+}
+
+/// The name that the endpoint is shown with is known to clients' name servers and perhaps not to ours. Addresses are checked by the core.
+fn refuse_own_name(source: &ReplicaSource, port: u16, cluster: &str) -> Result<(), Failure> {
+    let names = [
+        format!("redis-{port}.{cluster}"),
+        format!("redis-{port}.internal.{cluster}"),
+    ];
+    if port != 0 && names.iter().any(|name| source.host.eq_ignore_ascii_case(name)) {
+        return Err(refused("the source is the database itself"));
     }
     Ok(())
 }
@@ -169,7 +184,7 @@ pub(super) fn show(
     spec: &DatabaseSpec,
     document: &JsonObject,
     replication: Option<&ReplicationFacts>,
-    core: Option<&dyn Core>,
+    with: &Shown<'_>,
 ) -> (Value, Vec<Value>) {
     let word = document.get("replica_sync").and_then(Value::as_str);
     let Some(source) = &spec.replica_of else {
@@ -183,14 +198,17 @@ pub(super) fn show(
     let password = source
         .password
         .as_ref()
-        .zip(core)
+        .zip(with.secrets)
         .and_then(|(sealed, core)| core.open(sealed).ok());
+    let status = status(source, replication);
+    // What was found before the link came up is over.
+    let lost = with.lost_source.as_deref().filter(|_| status == "out-of-sync");
     let mut shown = json!({
         "uid": 1,
         "uri": uri(source, password.as_ref()),
-        "status": status(source, replication),
+        "status": status,
         "lag": replication.and_then(|facts| facts.link_silence).map_or(0, |silence| silence.as_millis()) as u64,
-        "last_error": "",
+        "last_error": lost.unwrap_or_default(),
         "rdb_size": 0,
         "rdb_transferred": 0,
         "compression": 0,

@@ -26,6 +26,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) cluster_name: &'a str,
     /// Opens secrets; `None` for somebody who may not see passwords.
     pub(crate) secrets: Option<&'a dyn Core>,
+    /// Why it does not get the data of its source.
+    pub(crate) lost_source: Option<String>,
 }
 
 /// The object. `document` is what this API was told of the database.
@@ -38,7 +40,7 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
     let primary = database.layout.shards.first().and_then(|shard| shard.primary());
     let facts = primary.and_then(|server| view.observation.servers.get(&server.id)?.facts.as_ref());
     let replication = facts.map(|facts| &facts.replication);
-    let (replica_sync, replica_sources) = replica_of::show(spec, document, replication, with.secrets);
+    let (replica_sync, replica_sources) = replica_of::show(spec, document, replication, with);
     let (version, redis_version) = version::wire_versions(with.engines, spec.engine, spec.version);
     let differs = version != spec.version.to_string();
     let (backup, export, import) = (

@@ -58,6 +58,7 @@ fn around<'a>(engines: &'a [InstalledEngine], policy: &'a JsonObject) -> Surroun
         policy,
         nodes: &[1],
         address: "127.0.0.1".parse().unwrap(),
+        cluster_name: "my.cluster",
         now: Timestamp::from_millis(1_760_400_000_000),
         core: &Fake,
     }
@@ -149,6 +150,7 @@ fn shown(database: Database, document: &JsonObject, secrets: bool) -> Value {
         acl_uid: &|_| 1,
         engines: &engines,
         cluster_name: "my.cluster",
+        lost_source: Some("why".to_owned()),
         secrets: if secrets { Some(&Fake) } else { None },
     };
     serde_json::to_value(show(&view, document, &with)).unwrap()
@@ -211,6 +213,10 @@ fn what_cannot_be_honoured_is_refused_with_its_code() {
     );
     check(
         json!({"replica_sources": [{"uri": "tcp://a:1"}]}),
+        "invalid_replica_sources",
+    );
+    check(
+        json!({"port": 12000, "replica_sources": [{"uri": "redis://redis-12000.my.cluster:12000"}]}),
         "invalid_replica_sources",
     );
     check(
@@ -526,6 +532,10 @@ fn replica_of_one_source() {
     assert_eq!(followed.password.unwrap().cipher_text(), "ss@p");
     let bdb = shown(database(&draft), &draft.document, true);
     let source = &bdb["replica_sources"][0];
+    assert_eq!(
+        (&source["status"], &source["last_error"]),
+        (&json!("out-of-sync"), &json!("why"))
+    );
     assert_eq!(source["uri"], "redis://admin:p%40ss@10.0.0.1:12000");
     assert_eq!(
         (&source["compression"], &source["status"]),
