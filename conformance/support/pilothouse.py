@@ -98,10 +98,15 @@ class Pilothouse:
 
     def start(self, seconds=30, **environment):
         """Starts `serve` and waits for the line that says it is ready."""
-        self.spawn(**environment)
-        wait.until("the control plane is ready", lambda: self._ready.is_set() or self._ended(), seconds)
-        assert self._ready.is_set(), f"serve ended with {self.process.returncode}:\n{self.log()[-3000:]}"
+        ready = self.start_or_die(seconds, **environment)
+        assert ready, f"serve ended with {self.process.returncode}:\n{self.log()[-3000:]}"
         return self
+
+    def start_or_die(self, seconds=30, **environment):
+        """Starts `serve`; whether it got ready before it ended."""
+        self.spawn(**environment)
+        wait.until("the control plane is ready or gone", lambda: self._ready.is_set() or self._ended(), seconds)
+        return self._ready.is_set()
 
     def _ended(self):
         return self.process.poll() is not None

@@ -41,7 +41,7 @@ pub(crate) fn show(view: &DatabaseView, shard: &KeySpace, server: &Server, uids:
                 progress: None,
             },
         },
-        sync: (!primary).then(|| sync(seen)),
+        sync: (!primary).then(|| sync(seen, shard.lineage.synced.contains(&server.id))),
         backup: backup(view, primary),
         redis_info: info(seen, info_keys),
         report_timestamp: seen
@@ -86,13 +86,20 @@ fn moves(view: &DatabaseView, kind: TransferKind) -> bool {
     transfer.is_some_and(|transfer| transfer.status.phase == TransferPhase::Running)
 }
 
-fn sync(seen: Option<&ServerObservation>) -> Progress {
+/// `counts`: it was seen to get what the primary writes, and may take over. A link that is up does not say so.
+fn sync(seen: Option<&ServerObservation>, counts: bool) -> Progress {
     let replication = seen
         .and_then(|seen| seen.facts.as_ref())
         .map(|facts| &facts.replication);
     let status = match replication {
         Some(facts) if facts.syncing => "in_progress",
-        Some(facts) if facts.link_up == Some(true) => "idle",
+        Some(facts) if facts.link_up == Some(true) => {
+            if counts {
+                "idle"
+            } else {
+                "in_progress"
+            }
+        }
         _ => "link_down",
     };
     Progress { status, progress: None }
