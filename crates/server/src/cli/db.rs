@@ -46,6 +46,16 @@ pub enum DbCommand {
         password: bool,
     },
 
+    /// Print the password of a database, and nothing else
+    #[command(after_help = "\
+Examples:
+  REDISCLI_AUTH=$(pilothouse db password cache) redis-cli -p 10000")]
+    Password {
+        /// Which database.
+        #[command(flatten)]
+        target: Target,
+    },
+
     /// Create a database
     #[command(after_help = "\
 Examples:
@@ -55,7 +65,8 @@ Examples:
   pilothouse db create inner --memory 100mb --source 192.0.2.0/24 --max-connections 200
 
 --memory is for the whole database: with a replica each of the two servers gets half of it.
-Without a password one is generated; `pilothouse db show NAME --password` shows it.")]
+Without a password one is generated; `pilothouse db password NAME` prints it.
+Names may repeat, also between APIs: such databases are then told apart by their ids, which `pilothouse db list` shows.")]
     Create(Create),
 
     /// Change a database; what is not given stays

@@ -24,6 +24,7 @@ pub async fn run(client: &LocalClient, db: Db) -> anyhow::Result<()> {
     match db.command {
         DbCommand::List { all } => list(client, all, form).await,
         DbCommand::Show { target, password } => show_one(client, &target, password, form).await,
+        DbCommand::Password { target } => password(client, &target, form).await,
         DbCommand::Create(create) => self::create(client, create, form).await,
         DbCommand::Update(update) => self::update(client, update, form).await,
         DbCommand::Delete { target, yes, wait } => {
@@ -60,6 +61,16 @@ async fn show_one(client: &LocalClient, target: &Target, password: bool, form: O
         Output::Table => output::lines(show::one(&database))?,
     }
     Ok(())
+}
+
+/// The bare password; an empty line for a database without one.
+async fn password(client: &LocalClient, target: &Target, form: Output) -> anyhow::Result<()> {
+    let password = get(client, &target.database, true).await?.password.unwrap_or_default();
+    match form {
+        Output::Json => output::json(&password),
+        Output::Table => output::lines([password]),
+    }
+    .map_err(anyhow::Error::from)
 }
 
 async fn create(client: &LocalClient, create: Create, form: Output) -> anyhow::Result<()> {
