@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from support import processes, wait
+from support.pilothouse import Pilothouse
 
 SECONDS = 30
 
@@ -64,6 +65,61 @@ def test_a_schedule_is_kept_through_failovers_and_failures(pilothouse, api, plac
     wait.until("the alert clears", lambda: not api.get(alert)["state"], SECONDS)
     wait.until("it succeeds again", lambda: api.bdb(uid)["backup_failure_reason"] == "", SECONDS)
     wait.until("the schedule ends", lambda: api.call("PUT", f"/v1/bdbs/{uid}", {"backup": False}).status_code == 200, SECONDS)
+
+
+@pytest.fixture(scope="module")
+def confined():
+    """A Pilothouse whose backups, exports and imports stay below one directory."""
+    with Pilothouse() as confined:
+        root = confined.home / "root"
+        root.mkdir()
+        root.chmod(0o777)
+        confined.root = root
+        confined.start(PILOTHOUSE_BACKUP__LOCAL_ROOT=str(root))
+        confined.api.bootstrap()
+        yield confined
+
+
+def export(api, uid, path):
+    """What became of an export: "" when it succeeded."""
+    api.post(f"/v1/bdbs/{uid}/actions/export", {"export_location": {"type": "mount_point", "path": str(path)}})
+    done = wait.until("the export ends", lambda: (now := api.bdb(uid))["export_status"] in ("succeeded", "failed") and now, SECONDS)
+    return done["export_failure_reason"]
+
+
+def test_exports_have_the_rights_of_servers_and_stay_out_of_the_data_directory(pilothouse, api, place):
+    uid = api.create("exported")["uid"]
+    server = next((pilothouse.data / "servers").glob("*/data")).parent
+    (place / "link").symlink_to(server)
+    for path in ("/etc", pilothouse.data, pilothouse.data / "servers", server / "data", place / "link"):
+        assert export(api, uid, path) == "no-permission", path
+    assert not list(pilothouse.data.rglob("*.rdb.gz"))
+    assert export(api, uid, place) == ""
+    written = place / newest(place)
+    assert written.stat().st_uid == server.stat().st_uid
+
+
+def test_nothing_leads_out_of_the_root(confined):
+    api, root = confined.api, confined.root
+    uid = api.create("inside")["uid"]
+    outside = confined.home / "outside"
+    for directory in (outside, root / "in"):
+        directory.mkdir()
+        directory.chmod(0o777)
+    (root / "link").symlink_to(outside)
+    assert export(api, uid, root / "in") == ""
+    for path in (outside, root / "link", "/tmp"):
+        assert export(api, uid, path) == "no-permission", path
+    api.expect(400, "POST", f"/v1/bdbs/{uid}/actions/export",
+               {"export_location": {"type": "mount_point", "path": f"{root}/in/../../outside"}}, code="invalid_schema")
+    assert not list(outside.iterdir())
+
+    shutil.copy(root / "in" / newest(root / "in"), outside / "dump.rdb.gz")
+    (outside / "dump.rdb.gz").chmod(0o644)
+    for path, reason in ((root / "in" / newest(root / "in"), ""), (root / "link" / "dump.rdb.gz", "download-error")):
+        api.post(f"/v1/bdbs/{uid}/actions/import", {"dataset_import_sources": [{"type": "mount_point", "path": str(path)}]})
+        done = wait.until("the import ends", lambda: (now := api.bdb(uid))["import_status"] in ("succeeded", "failed") and now, SECONDS)
+        assert done["import_failure_reason"] == reason, path
 
 
 def logs(api, uid):

@@ -10,16 +10,22 @@ use rand::Rng;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::access::through;
 use crate::transfer::{Fetched, Stored, Target};
-use crate::{BackupError, FailureKind, FileName, Progress, gzip};
+use crate::{BackupError, FailureKind, FileAccess, FileName, Progress, gzip};
 
 /// A directory that backups are written to. It must exist: making one would hide that a disk is not mounted.
 pub(crate) struct Directory {
+    /// As it was asked for.
+    shown: PathBuf,
+    /// What was opened, however it is called by now.
+    opened: File,
+    /// Leads to what was opened.
     path: PathBuf,
 }
 
 impl Directory {
-    pub(crate) fn open(path: &Path) -> Result<Self, BackupError> {
+    pub(crate) fn open(path: &Path, access: &FileAccess) -> Result<Self, BackupError> {
         let what = || format!("cannot use the directory {}", path.display());
         if !path.is_absolute() {
             return Err(BackupError::new(
@@ -27,24 +33,25 @@ impl Directory {
                 format!("{} is not absolute", path.display()),
             ));
         }
-        let metadata = fs::metadata(path).map_err(|error| BackupError::file(what(), error))?;
-        if !metadata.is_dir() {
-            return Err(BackupError::new(
-                FailureKind::WrongPath,
-                format!("{} is not a directory", path.display()),
-            ));
-        }
-        Ok(Self { path: path.to_owned() })
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::DIRECTORY | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)
+            .map_err(|error| BackupError::file(what(), error))?;
+        access.check(&opened, path)?;
+        Ok(Self {
+            shown: path.to_owned(),
+            path: through(&opened),
+            opened,
+        })
     }
 
     fn sync(&self) -> Result<(), BackupError> {
-        File::open(&self.path)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| self.error("cannot sync", error))
+        self.opened.sync_all().map_err(|error| self.error("cannot sync", error))
     }
 
     fn error(&self, what: &str, error: io::Error) -> BackupError {
-        BackupError::file(format!("{what} in {}", self.path.display()), error)
+        BackupError::file(format!("{what} in {}", self.shown.display()), error)
     }
 
     /// Gives the finished draft its name. A file of another database under that name is never replaced.
@@ -63,7 +70,10 @@ impl Directory {
         }
         let owner = File::open(&path).ok().and_then(gzip::owner);
         if owner != Some(name.database()) {
-            let what = format!("{} exists and is not of this database", path.display());
+            let what = format!(
+                "{} exists and is not of this database",
+                self.shown.join(name.as_str()).display()
+            );
             return Err(BackupError::new(FailureKind::WrongPath, what));
         }
         fs::rename(draft, &path).map_err(failed)
@@ -75,7 +85,7 @@ impl Target for Directory {
         let path = self
             .path
             .join(format!(".pilothouse-probe-{:016x}", rand::rng().random::<u64>()));
-        write_new(&path, |file| {
+        write_new(&path, &self.shown, |file| {
             io::Write::write_all(file, b"probe\n").map_err(|error| self.error("cannot write", error))
         })?;
         fs::remove_file(&path).map_err(|error| self.error("cannot remove", error))
@@ -109,11 +119,11 @@ impl Target for Directory {
         }
     }
 
-    fn store(&mut self, name: &FileName, source: &Path, progress: &Progress) -> Result<Stored, BackupError> {
+    fn store(&mut self, name: &FileName, source: File, progress: &Progress) -> Result<Stored, BackupError> {
         let draft = self.path.join(name.draft());
         // Left by a run that was killed; the name is this database's own.
         let _ = fs::remove_file(&draft);
-        let stored = write_new(&draft, |sink| {
+        let stored = write_new(&draft, &self.shown, |sink| {
             gzip::pack(
                 source,
                 name,
@@ -130,13 +140,14 @@ impl Target for Directory {
     }
 }
 
-/// Makes the file, readable by this account only, fills and syncs it; removes it again when that fails.
+/// Makes the file, called `shown` in errors, readable by this account only, fills and syncs it; removes it again when that fails.
 /// Never follows a link and never opens what exists already.
 pub(crate) fn write_new<T>(
     path: &Path,
+    shown: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, BackupError>,
 ) -> Result<T, BackupError> {
-    let what = || format!("cannot write {}", path.display());
+    let what = || format!("cannot write to {}", shown.display());
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -155,7 +166,7 @@ pub(crate) fn write_new<T>(
 }
 
 /// Opens a plain file for reading; a pipe or a device would never end.
-pub(crate) fn open_source(path: &Path) -> Result<File, BackupError> {
+pub(crate) fn open_source(path: &Path, access: &FileAccess) -> Result<File, BackupError> {
     let what = || format!("cannot read {}", path.display());
     let wrong = |why| BackupError::new(FailureKind::WrongPath, format!("{} is not {why}", path.display()));
     if !path.is_absolute() {
@@ -167,6 +178,7 @@ pub(crate) fn open_source(path: &Path) -> Result<File, BackupError> {
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
         .map_err(|error| BackupError::file(what(), error))?;
+    access.check(&file, path)?;
     let metadata = file.metadata().map_err(|error| BackupError::file(what(), error))?;
     if metadata.is_file() {
         Ok(file)
@@ -177,11 +189,12 @@ pub(crate) fn open_source(path: &Path) -> Result<File, BackupError> {
 
 pub(crate) fn fetch(
     path: &Path,
+    access: &FileAccess,
     sink: &mut File,
     most_bytes: u64,
     progress: &Progress,
 ) -> Result<Fetched, BackupError> {
-    let file = open_source(path)?;
+    let file = open_source(path, access)?;
     if let Ok(metadata) = file.metadata() {
         progress.set_total(metadata.len());
     }
@@ -199,23 +212,4 @@ fn open_without_links(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
-}
-
-/// The true path of `path`, which must exist, if it lies within `root`; links cannot lead out of it.
-///
-/// # Errors
-/// [`FailureKind::WrongPath`] when it does not exist, [`FailureKind::NoPermission`] when it lies outside.
-pub fn confine(root: &Path, path: &Path) -> Result<PathBuf, BackupError> {
-    let real = |path: &Path| {
-        fs::canonicalize(path).map_err(|error| BackupError::file(format!("cannot use {}", path.display()), error))
-    };
-    let (root, path) = (real(root)?, real(path)?);
-    if path.starts_with(&root) {
-        Ok(path)
-    } else {
-        Err(BackupError::new(
-            FailureKind::NoPermission,
-            format!("{} lies outside of {}", path.display(), root.display()),
-        ))
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
-use std::path::Path;
 
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use flate2::{Compression, GzBuilder};
@@ -17,21 +16,18 @@ const BUFFER: usize = 128 * 1024;
 /// More than a header of ours ever has.
 pub(crate) const HEADER_BYTES: u64 = 1024;
 
-/// Compresses the file `source` into `sink`, with the database's id in the header's comment, which decompressing ignores.
+/// Compresses `source`, a file of ours, into `sink`, with the database's id in the header's comment, which decompressing ignores.
 pub(crate) fn pack(
-    source: &Path,
+    source: File,
     name: &FileName,
     sink: impl Write,
     sink_error: impl Fn(io::Error) -> BackupError,
     progress: &Progress,
 ) -> Result<Stored, BackupError> {
-    let what = || format!("cannot read {}", source.display());
-    let file = File::open(source).map_err(|error| read_own(what(), error))?;
-    let length = file.metadata().map_err(|error| read_own(what(), error))?.len();
+    let failed = |error| read_own("cannot read the dataset".to_owned(), error);
+    let length = source.metadata().map_err(failed)?.len();
     progress.set_total(length);
-    let mut reader = Metered::new(file, progress, u64::MAX, |error| {
-        read_own("cannot read the dataset".to_owned(), error)
-    });
+    let mut reader = Metered::new(source, progress, u64::MAX, failed);
     let counted = Counted { sink, bytes: 0 };
     // Datasets are compressed inside already: a higher level costs much and gains little.
     let mut encoder = GzBuilder::new()
@@ -46,7 +42,7 @@ pub(crate) fn pack(
                 encoder.write_all(&buffer[..count]).map_err(&sink_error)?;
                 plain_bytes += count as u64;
             }
-            Err(error) => return Err(reader.take_failure().unwrap_or_else(|| read_own(what(), error))),
+            Err(error) => return Err(reader.take_failure().unwrap_or_else(|| failed(error))),
         }
     }
     let mut counted = encoder.finish().map_err(&sink_error)?;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use pilothouse_model::Secret;
 
-use crate::{BackupError, FailureKind};
+use crate::{BackupError, FailureKind, FileAccess};
 
 /// A `model::Location` with its secret opened.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub enum OpenedLocation {
     Directory {
         /// Absolute.
         path: PathBuf,
+        /// What of this machine may be used.
+        access: Arc<FileAccess>,
     },
     /// A URL that [`RemoteUrl::parse`] accepts; it may hold a password.
     Url {

@@ -3,7 +3,9 @@
 //! All work blocks and runs on Tokio's blocking threads. Dropping a future here stops its transfer soon, and what it had written under a
 //! draft's name is removed.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_model::{DatabaseId, DatabaseName, Timestamp};
@@ -57,7 +59,7 @@ pub(crate) trait Target {
     /// Removes a file; one that is gone is no error.
     fn remove(&mut self, file: &str) -> Result<(), BackupError>;
     /// Compresses `source` into the file, which appears whole or not at all.
-    fn store(&mut self, name: &FileName, source: &Path, progress: &Progress) -> Result<Stored, BackupError>;
+    fn store(&mut self, name: &FileName, source: File, progress: &Progress) -> Result<Stored, BackupError>;
 }
 
 /// Tries whether backups can be written to `location`, by writing and removing a small file.
@@ -76,10 +78,10 @@ pub async fn check_writable(location: &OpenedLocation) -> Result<(), BackupError
 pub async fn check_readable(location: &OpenedLocation) -> Result<(), BackupError> {
     match location {
         OpenedLocation::Url { url } => RemoteUrl::parse(url.expose()).map(drop),
-        OpenedLocation::Directory { path } => {
-            let path = path.clone();
+        OpenedLocation::Directory { path, access } => {
+            let (path, access) = (path.clone(), Arc::clone(access));
             blocking(&Progress::new(), move |_| {
-                crate::directory::open_source(&path).map(drop)
+                access.act(|| crate::directory::open_source(&path, &access).map(drop))
             })
             .await
         }
@@ -96,8 +98,12 @@ pub async fn store(
     source: &Path,
     progress: &Progress,
 ) -> Result<Stored, BackupError> {
-    let (name, source, shared) = (name.clone(), source.to_owned(), progress.clone());
-    with_target(location, progress, move |target| target.store(&name, &source, &shared)).await
+    // Before the rights of another account are taken, which this file is closed to.
+    let source = tokio::fs::File::open(source)
+        .await
+        .map_err(|error| BackupError::new(FailureKind::Other, "cannot read the dataset").because(error))?;
+    let (name, source, shared) = (name.clone(), source.into_std().await, progress.clone());
+    with_target(location, progress, move |target| target.store(&name, source, &shared)).await
 }
 
 /// Reads the file at `location` into `to`, which must not exist, decompressed if it came compressed. At most `most_bytes` are written;
@@ -113,8 +119,10 @@ pub async fn fetch(
 ) -> Result<Fetched, BackupError> {
     let (location, to) = (location.clone(), to.to_owned());
     blocking(progress, move |progress| {
-        crate::directory::write_new(&to, |sink| match &location {
-            OpenedLocation::Directory { path } => crate::directory::fetch(path, sink, most_bytes, progress),
+        crate::directory::write_new(&to, &to, |sink| match &location {
+            OpenedLocation::Directory { path, access } => {
+                access.act(|| crate::directory::fetch(path, access, sink, most_bytes, progress))
+            }
             OpenedLocation::Url { url } => {
                 let url = RemoteUrl::parse(url.expose())?;
                 match url.scheme() {
@@ -189,7 +197,7 @@ async fn with_target<T: Send + 'static>(
 ) -> Result<T, BackupError> {
     let location = location.clone();
     blocking(progress, move |progress| match location {
-        OpenedLocation::Directory { path } => work(&mut Directory::open(&path)?),
+        OpenedLocation::Directory { path, access } => access.act(|| work(&mut Directory::open(&path, &access)?)),
         OpenedLocation::Url { url } => {
             let url = RemoteUrl::parse(url.expose())?;
             if !url.scheme().is_writable() {

@@ -151,6 +151,7 @@ async fn control(world: &World, store: Store, keyring: &Keyring, scratch: &Path)
             busy_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_millis(50),
             scratch_dir: scratch.to_owned(),
+            file_access: Arc::default(),
             policy: Policy {
                 idle_pause: Duration::from_secs(3600),
                 ..Policy::default()

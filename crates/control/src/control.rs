@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pilothouse_backup::FileAccess;
 use pilothouse_engine::Engines;
 use pilothouse_gateway_protocol::Gateway;
 use pilothouse_model::{
@@ -55,6 +56,8 @@ pub struct ControlSettings {
     pub drain_timeout: Duration,
     /// Where files that are needed for a moment go; below the data directory.
     pub scratch_dir: PathBuf,
+    /// What transfers may touch of the files of this machine.
+    pub file_access: Arc<FileAccess>,
     /// Rules of decisions.
     pub policy: Policy,
     /// Databases worked on at once.

@@ -52,6 +52,7 @@ fn settings(directory: &Path) -> ControlSettings {
         busy_timeout: Duration::from_secs(5),
         drain_timeout: Duration::from_millis(50),
         scratch_dir: directory.join("scratch"),
+        file_access: Arc::default(),
         policy: Policy::default(),
         concurrent_passes: 8,
     }

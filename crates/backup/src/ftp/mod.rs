@@ -5,7 +5,6 @@ mod reply;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
 use pilothouse_model::DatabaseId;
 use rand::Rng;
@@ -44,7 +43,7 @@ impl FtpTarget {
         &mut self,
         draft: &str,
         name: &FileName,
-        source: &Path,
+        source: File,
         progress: &Progress,
     ) -> Result<Stored, BackupError> {
         let broken = |error| BackupError::connection("the upload broke off", error);
@@ -86,7 +85,7 @@ impl Target for FtpTarget {
         self.client.delete(file)
     }
 
-    fn store(&mut self, name: &FileName, source: &Path, progress: &Progress) -> Result<Stored, BackupError> {
+    fn store(&mut self, name: &FileName, source: File, progress: &Progress) -> Result<Stored, BackupError> {
         let draft = name.draft();
         self.store_as(&draft, name, source, progress).inspect_err(|_| {
             // Over a new connection: the old one may wait for the end of the upload. What remains is removed by `prune`.

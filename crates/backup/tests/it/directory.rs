@@ -1,12 +1,14 @@
 //! Directories as targets and files as sources.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse_backup::{
-    BackupError, FailureKind, Progress, check_readable, check_writable, confine, fetch, prune, store,
+    BackupError, FailureKind, FileAccess, FileAccount, OpenedLocation, Progress, check_readable, check_writable, fetch,
+    prune, store,
 };
 use pilothouse_model::DatabaseId;
 use pilothouse_test_support::{TestDir, wait_until};
@@ -283,24 +285,97 @@ async fn a_transfer_can_be_stopped_and_leaves_nothing() {
     assert!(progress.done_bytes() > 0 && progress.fraction() < 0.5);
 }
 
-#[test]
-fn links_do_not_lead_out_of_a_confined_root() {
+#[tokio::test]
+async fn only_what_is_open_to_transfers_is_used() {
     let (root, outside) = (TestDir::new(), TestDir::new());
-    fs::create_dir(root.join("in")).expect("makes");
-    symlink(outside.path(), root.join("out")).expect("links");
-    let real = fs::canonicalize(root.path()).expect("exists");
-    assert_eq!(
-        confine(root.path(), &root.join("in")).expect("is inside"),
-        real.join("in")
-    );
-    assert_eq!(confine(root.path(), root.path()).expect("is inside"), real);
-    assert_eq!(kind(confine(root.path(), &root.join("out"))), FailureKind::NoPermission);
-    assert_eq!(
-        kind(confine(root.path(), &root.join("in/../.."))),
-        FailureKind::NoPermission
-    );
-    assert_eq!(
-        kind(confine(root.path(), &root.join("missing"))),
-        FailureKind::WrongPath
+    for (name, target) in [
+        ("in", None),
+        ("closed", None),
+        ("out", Some(outside.path())),
+        ("back", Some(root.path())),
+    ] {
+        match target {
+            None => fs::create_dir(root.join(name)).expect("makes"),
+            Some(target) => symlink(target, root.join(name)).expect("links"),
+        }
+    }
+    for place in ["in/dump.rdb", "closed/dump.rdb", "out/dump.rdb"] {
+        fs::write(root.join(place), b"REDIS0011").expect("writes");
+    }
+    let access = Arc::new(FileAccess {
+        root: Some(root.path().to_owned()),
+        closed: vec![root.join("closed")],
+        account: None,
+    });
+    let at = |place: &str| OpenedLocation::Directory {
+        path: root.join(place),
+        access: Arc::clone(&access),
+    };
+    for open in ["in", "back/in", "closed/../in"] {
+        check_writable(&at(open)).await.expect(open);
+        check_readable(&at(&format!("{open}/../in/dump.rdb")))
+            .await
+            .expect(open);
+    }
+    for refused in ["out", "closed", "back/closed", "in/../closed", "in/../.."] {
+        assert_eq!(
+            kind(check_writable(&at(refused)).await),
+            FailureKind::NoPermission,
+            "{refused}"
+        );
+    }
+    for refused in ["out/dump.rdb", "closed/dump.rdb", "back/closed/dump.rdb"] {
+        assert_eq!(
+            kind(check_readable(&at(refused)).await),
+            FailureKind::NoPermission,
+            "{refused}"
+        );
+    }
+    assert_eq!(kind(check_writable(&at("missing")).await), FailureKind::WrongPath);
+}
+
+#[tokio::test]
+async fn files_are_touched_with_the_rights_of_the_account() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can take the rights of another account.
+        return;
+    }
+    let nobody = FileAccount {
+        uid: 65_534,
+        gid: 65_534,
+    };
+    let access = Arc::new(FileAccess {
+        account: Some(nobody),
+        ..FileAccess::default()
+    });
+    let (mine, open) = (TestDir::new(), TestDir::new());
+    for (directory, mode) in [(&mine, 0o755), (&open, 0o777)] {
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).expect("sets");
+    }
+    let at = |path: &Path| OpenedLocation::Directory {
+        path: path.to_owned(),
+        access: Arc::clone(&access),
+    };
+    assert_eq!(kind(check_writable(&at(mine.path())).await), FailureKind::NoPermission);
+    let secret = mine.join("secret.rdb");
+    fs::write(&secret, b"REDIS0011").expect("writes");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("sets");
+    assert_eq!(kind(check_readable(&at(&secret)).await), FailureKind::NoPermission);
+
+    // The dataset itself is ours and closed to the account.
+    let name = file_name(DatabaseId::new(), NOW);
+    store(&at(open.path()), &name, &secret, &Progress::new())
+        .await
+        .expect("stores");
+    let stored = open.join(name.as_str());
+    assert_eq!(fs::metadata(&stored).expect("exists").uid(), nobody.uid);
+    let back = mine.join("back.rdb");
+    fetch(&at(&stored), &back, PLENTY, &Progress::new())
+        .await
+        .expect("fetches");
+    assert_eq!(fs::read(&back).expect("reads"), b"REDIS0011");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "the other threads keep their rights"
     );
 }

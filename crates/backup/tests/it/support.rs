@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
@@ -68,7 +69,10 @@ pub(crate) fn files(directory: &Path) -> Vec<String> {
 }
 
 pub(crate) fn directory(path: &Path) -> OpenedLocation {
-    OpenedLocation::Directory { path: path.to_owned() }
+    OpenedLocation::Directory {
+        path: path.to_owned(),
+        access: Arc::default(),
+    }
 }
 
 pub(crate) fn url(text: impl Into<String>) -> OpenedLocation {

@@ -431,6 +431,7 @@ fn settings(scratch_dir: PathBuf) -> ControlSettings {
         busy_timeout: Duration::from_secs(5),
         drain_timeout: Duration::from_millis(20),
         scratch_dir,
+        file_access: Arc::default(),
         policy: Policy {
             creation_deadline: Duration::from_secs(600),
             ..Policy::default()

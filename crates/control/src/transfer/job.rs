@@ -298,7 +298,10 @@ pub(super) fn transfer_of(database: &mut Database, kind: TransferKind) -> Result
 
 fn opened(control: &Control, location: &Location) -> Result<OpenedLocation, ControlError> {
     Ok(match location {
-        Location::Directory { path } => OpenedLocation::Directory { path: path.clone() },
+        Location::Directory { path } => OpenedLocation::Directory {
+            path: path.clone(),
+            access: Arc::clone(&control.0.settings.file_access),
+        },
         Location::Url { url, .. } => OpenedLocation::Url {
             url: control.open(url)?,
         },

@@ -462,11 +462,6 @@ impl Checker<'_> {
                 secret_key: self.secret(&format!("{key}.secret_key"), &bucket.secret_key),
             });
         }
-        if !raw.local_root.is_empty() {
-            // A limit that is not enforced would be worse than none.
-            let problem = "is not enforced by this version; leave it out, and give access to the API to those who may write files";
-            self.refuse("backup.local_root", problem.to_owned());
-        }
         Backup {
             local_root: (!raw.local_root.is_empty()).then(|| self.required_path("backup.local_root", &raw.local_root)),
             s3,

@@ -249,10 +249,6 @@ fn wrong_values_are_refused_with_key_and_what_is_allowed() {
             "[[backup.s3]]\nbucket = 'b'\nendpoint = 'host'",
             ["backup.s3[0].endpoint", "https://"],
         ),
-        (
-            "[backup]\nlocal_root = '/backups'",
-            ["backup.local_root", "not enforced"],
-        ),
         ("[tls.globo]\ncert = 'x'", ["tls.globo.key", "missing"]),
         ("[tls]\nglobo = 'x'", ["tls.globo", "section"]),
     ] {

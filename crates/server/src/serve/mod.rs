@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pilothouse_control::{CertificatePair, Control, ControlSettings, IdSchemes, Parts, SystemClock};
+use pilothouse_control::{
+    CertificatePair, Control, ControlSettings, FileAccess, FileAccount, IdSchemes, Parts, SystemClock,
+};
 use pilothouse_gateway_protocol::GatewayClient;
 use pilothouse_model::Secret;
 use pilothouse_planner::Policy;
@@ -175,9 +177,22 @@ fn settings(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result
         busy_timeout: health.busy_timeout,
         drain_timeout: DRAIN_TIMEOUT,
         scratch_dir,
+        file_access: Arc::new(file_access(configuration, data_dir)),
         policy: Policy::default(),
         concurrent_passes: CONCURRENT_PASSES,
     })
+}
+
+/// Transfers have the rights of servers, so that nobody gets through an API to what he could not get to as a database.
+fn file_access(configuration: &Configuration, data_dir: &DataDir) -> FileAccess {
+    FileAccess {
+        root: configuration.backup.local_root.clone(),
+        closed: vec![data_dir.layout().root.clone()],
+        account: data_dir.account().map(|account| FileAccount {
+            uid: account.uid,
+            gid: account.gid,
+        }),
+    }
 }
 
 /// Everything that answers.
