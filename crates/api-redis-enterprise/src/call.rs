@@ -1,6 +1,6 @@
 //! A request on its way to a handler: who calls, what the path and query say, and the body on demand.
 
-use pilothouse_api::{JsonObject, Params, Request, Response, StatusCode, json_object, json_response};
+use pilothouse_api::{JsonObject, Params, Request, Response, StatusCode, json_response};
 use pilothouse_control::Caller;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ pub(crate) struct Call {
 impl Call {
     /// The body as an object; nothing and `null` are the empty object.
     pub(crate) fn body(&self) -> Result<JsonObject, Failure> {
-        Ok(json_object(&self.request.body)?)
+        Ok(self.request.json_object()?)
     }
 
     /// The body as a wire type. Unknown keys are the type's business; by default they are ignored.

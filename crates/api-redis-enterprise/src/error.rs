@@ -196,6 +196,11 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Syntax(_) => Self::bad_request("bad_request", error.to_string()),
+            BodyError::OtherType(_) => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                error.to_string(),
+            ),
             BodyError::NotAnObject(_) => Self::invalid_schema(error.to_string()),
         }
     }

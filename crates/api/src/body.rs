@@ -1,4 +1,9 @@
-//! JSON bodies, read leniently: the content type does not matter, nothing and `null` are the empty object.
+//! JSON bodies, read leniently: nothing and `null` are the empty object, and the content type may be missing. One that says something
+//! else than JSON is believed, unless it is the one that `curl --data` sends by itself.
+
+use hyper::header::CONTENT_TYPE;
+
+use crate::Request;
 
 /// A JSON object in the order sent.
 pub type JsonObject = serde_json::Map<String, serde_json::Value>;
@@ -9,9 +14,58 @@ pub enum BodyError {
     /// Not UTF-8, not JSON, nested too deeply, or a number that nothing can hold.
     #[error("the body is not valid JSON: {0}")]
     Syntax(String),
+    /// It says itself that it is something else.
+    #[error("the content type {0} is not supported; send application/json in UTF-8")]
+    OtherType(String),
     /// JSON, but no object.
     #[error("the body must be a JSON object, not {0}")]
     NotAnObject(&'static str),
+}
+
+impl Request {
+    /// The body as a JSON object, see [`json_object`]. A content type of other kinds is refused where there is a body, with
+    /// [`BodyError::OtherType`].
+    pub fn json_object(&self) -> Result<JsonObject, BodyError> {
+        let blank = self.body.iter().all(u8::is_ascii_whitespace);
+        let Some(named) = self.headers.get(CONTENT_TYPE).filter(|_| !blank) else {
+            return json_object(&self.body);
+        };
+        let named = String::from_utf8_lossy(named.as_bytes()).trim().to_ascii_lowercase();
+        match kind(&named) {
+            Kind::Json => json_object(&self.body),
+            // Scripts leave the header to curl, which then says this of whatever it sends.
+            Kind::Form => json_object(&self.body).map_err(|error| match error {
+                BodyError::Syntax(_) => BodyError::OtherType(named),
+                other => other,
+            }),
+            Kind::Other => Err(BodyError::OtherType(named)),
+        }
+    }
+}
+
+enum Kind {
+    Json,
+    Form,
+    Other,
+}
+
+/// What a content type in small letters says.
+fn kind(content_type: &str) -> Kind {
+    let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let wide = parameters
+        .split(';')
+        .filter_map(|parameter| parameter.trim().strip_prefix("charset="))
+        .any(|charset| {
+            let charset = charset.trim_matches('"');
+            charset.starts_with("utf-16") || charset.starts_with("utf-32")
+        });
+    match essence.trim() {
+        _ if wide => Kind::Other,
+        "" | "application/json" => Kind::Json,
+        essence if essence.ends_with("+json") => Kind::Json,
+        "application/x-www-form-urlencoded" => Kind::Form,
+        _ => Kind::Other,
+    }
 }
 
 /// Reads a body. Keys are stripped of white space around them, because a widespread client sends one with a tab behind it.

@@ -69,3 +69,58 @@ async fn a_body_without_end_is_answered_and_cut_off() {
         "it is cut off, not left waiting: {ended:?}"
     );
 }
+
+#[tokio::test]
+async fn bodies_that_say_that_they_are_no_json_are_refused() {
+    let installation = Installation::new().await;
+    let ask = |content_type: &str, body: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", installation.port)).unwrap();
+        write!(
+            stream,
+            "POST /v1/bdbs HTTP/1.1\r\nhost: x\r\nauthorization: {AUTHORIZATION}\r\ncontent-length: {}\r\n{content_type}\
+             connection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, told) = answer.split_once("\r\n\r\n").unwrap();
+        let told: Value = serde_json::from_str(told).unwrap();
+        (
+            answer[9..12].to_owned(),
+            told["error_code"].as_str().unwrap().to_owned(),
+        )
+    };
+    // Valid JSON, and a database that cannot be: whoever is let in gets to know that.
+    let body = r#"{"memory_size": 1}"#;
+    for refused in [
+        "text/plain",
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16",
+    ] {
+        let answer = ask(&format!("Content-Type: {refused}\r\n"), body);
+        assert_eq!(
+            answer,
+            ("415".to_owned(), "unsupported_media_type".to_owned()),
+            "{refused}"
+        );
+    }
+    for accepted in [
+        "",
+        "Content-Type: Application/JSON; charset=UTF-8\r\n",
+        "Content-Type: application/merge-patch+json\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+    ] {
+        let (status, code) = ask(accepted, body);
+        assert!(
+            status != "415" && status.starts_with('4'),
+            "{accepted}: {status} {code}"
+        );
+    }
+    let form = ask(
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "name=x&memory_size=1",
+    );
+    assert_eq!(form.0, "415", "a real form is none");
+}
