@@ -120,8 +120,9 @@ impl DataDir {
     }
 
     fn open_for(root: &Path, account: Option<Account>) -> Result<Self, DataDirError> {
-        let layout = Layout::new(root);
         make(root)?;
+        let root = &resolved(root)?;
+        let layout = Layout::new(root);
         claim(&layout)?;
         set_access(root, account.as_ref())?;
         if let Some(account) = &account {
@@ -210,6 +211,17 @@ fn make(root: &Path) -> Result<(), DataDirError> {
         Ok(()) => files::sync_directory(root.parent().unwrap_or(root)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(io_error("cannot make", root, error)),
+    }
+}
+
+/// Where a link in place of the directory leads: what lies below is opened without following links.
+fn resolved(root: &Path) -> Result<PathBuf, DataDirError> {
+    match std::fs::symlink_metadata(root) {
+        Ok(facts) if facts.is_symlink() => {
+            std::fs::canonicalize(root).map_err(|error| io_error("cannot find where the link leads:", root, error))
+        }
+        Ok(_) => Ok(root.to_owned()),
+        Err(error) => Err(io_error("cannot look at", root, error)),
     }
 }
 
@@ -367,6 +379,19 @@ mod tests {
             open(&parent.path().join("file")),
             Err(DataDirError::Foreign { .. })
         ));
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_directory_is_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (link, real) = (parent.path().join("link"), parent.path().join("real"));
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let refusal = open(&link).unwrap_err().to_string();
+        assert!(refusal.contains("link leads"), "{refusal}");
+        std::fs::create_dir(&real).unwrap();
+        let directory = open(&link).unwrap();
+        assert_eq!(directory.layout().root, real.canonicalize().unwrap());
+        assert_eq!(holder(&link), holder(&real));
     }
 
     #[test]
