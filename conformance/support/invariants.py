@@ -51,8 +51,15 @@ def check(pilothouse, given=(), deleted=(), seconds=30):
     for bdb in active:
         with pilothouse.client(bdb) as client:
             assert client.set("invariant", "holds") and client.get("invariant") == "holds"
-        writable = [s for s in api.get(f"/v1/bdbs/{bdb['uid']}/shards?extra_info_keys=role") if s["redis_info"].get("role") == "master"]
-        assert len(writable) == 1, f"primaries of {bdb['uid']}: {writable}"
+
+        def one_primary(uid=bdb["uid"]):
+            # A server that was started just now follows nobody yet: it is fenced, and says that it is a primary.
+            shards = api.get(f"/v1/bdbs/{uid}/shards?extra_info_keys=role")
+            primaries = [shard for shard in shards if shard["redis_info"].get("role") == "master"]
+            assert len(primaries) == 1, f"primaries of {uid}: {primaries}"
+            return True
+
+        wait.until("one primary", one_primary, seconds)
     return bdbs
 
 
