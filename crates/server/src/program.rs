@@ -57,6 +57,11 @@ fn gateway(arguments: &Gateway) -> anyhow::Result<u8> {
 fn serve(arguments: &Serve) -> anyhow::Result<u8> {
     let configuration = configure(&arguments.place, arguments.flags())?;
     logging::start(&configuration.server.log);
+    let address = configuration.server.advertise_address;
+    anyhow::ensure!(
+        wiring::is_own_address(address),
+        "server.advertise_address is {address}, which is no address of this machine (ip -brief address lists them)"
+    );
     let data_dir = DataDir::open(&configuration.server.data_dir, &configuration.server.run_as)?;
     let admin = data_dir.admin_password(configuration.admin.password.as_ref())?;
     if admin.new {

@@ -1,6 +1,7 @@
 //! Which engines and which runtime this program is made of: from configuration to the options of other crates.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,4 +37,9 @@ pub fn local_options(
         port_probe_address: SERVER_ADDRESS,
         logs: LogLimits::default(),
     }
+}
+
+/// Whether endpoints can be bound to the address. Only what the kernel says about the address counts; it may be out of ports.
+pub fn is_own_address(address: IpAddr) -> bool {
+    TcpListener::bind((address, 0)).map_or_else(|error| error.kind() != ErrorKind::AddrNotAvailable, |_| true)
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::{Check, Verdict};
 use crate::config::{Configuration, PortRange, is_served};
+use crate::wiring;
 
 /// Checks of listeners and port ranges. The listeners of a running control plane are its own, so only the ranges are looked at then.
 pub(super) fn checks(configuration: &Configuration, running: bool) -> Vec<Check> {
@@ -26,6 +27,12 @@ pub(super) fn checks(configuration: &Configuration, running: bool) -> Vec<Check>
                 "every address of [listen] is free",
             ));
         }
+    }
+    let address = configuration.server.advertise_address;
+    if !wiring::is_own_address(address) {
+        let finding = format!("server.advertise_address {address} is no address of this machine");
+        let check = Check::new("address", Verdict::Problem, finding);
+        checks.push(check.remedy("set it to one of those that `ip -brief address` lists"));
     }
     checks.push(range(
         "endpoints.port_range",

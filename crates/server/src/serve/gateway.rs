@@ -1,5 +1,6 @@
 //! The gateway process and our end of the connection to it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -12,20 +13,33 @@ use pilothouse_gateway_protocol::{
 use pilothouse_model::{DatabaseId, Endpoint, Severity};
 use pilothouse_runtime::{LaunchRequest, Limits};
 
+use crate::config::PortRange;
 use crate::data_dir::DataDir;
 
 /// The gateway as control and metrics are given it: control has to exist before the table can be told that the connection begins with.
-#[derive(Default)]
-pub(super) struct LateGateway(OnceLock<Arc<GatewayClient>>);
+///
+/// It gives no database a port of the range that servers behind the gateway take theirs from: one of them would not start one day.
+pub(super) struct LateGateway {
+    client: OnceLock<Arc<GatewayClient>>,
+    server_ports: PortRange,
+}
 
 impl LateGateway {
+    /// No connection yet.
+    pub(super) const fn new(server_ports: PortRange) -> Self {
+        Self {
+            client: OnceLock::new(),
+            server_ports,
+        }
+    }
+
     /// The connection is there.
     pub(super) fn arrive(&self, client: &Arc<GatewayClient>) {
-        self.0.get_or_init(|| Arc::clone(client));
+        self.client.get_or_init(|| Arc::clone(client));
     }
 
     fn client(&self) -> Result<&Arc<GatewayClient>, GatewayError> {
-        self.0
+        self.client
             .get()
             .ok_or_else(|| GatewayError::Unreachable("it is being started".to_owned()))
     }
@@ -34,6 +48,12 @@ impl LateGateway {
 #[async_trait]
 impl Gateway for LateGateway {
     async fn reserve(&self, database: DatabaseId, endpoint: Endpoint) -> Result<(), GatewayError> {
+        if self.server_ports.contains(endpoint.port) {
+            return Err(GatewayError::Bind {
+                address: SocketAddr::new(endpoint.address, endpoint.port),
+                reason: format!("endpoints.server_port_range ({}) is for servers", self.server_ports),
+            });
+        }
         self.client()?.reserve(database, endpoint).await
     }
 

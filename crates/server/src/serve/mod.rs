@@ -109,7 +109,7 @@ impl Core {
         let (keyring, store) = state::open(root)?;
         let options = wiring::local_options(configuration, root, data_dir.id(), data_dir.account().cloned());
         let runtime = Arc::new(LocalRuntime::new(options)?);
-        let late = Arc::new(LateGateway::default());
+        let late = Arc::new(LateGateway::new(configuration.endpoints.server_port_range));
         let parts = Parts {
             store: store.clone(),
             keyring,

@@ -121,3 +121,16 @@ fn doctor_tells_what_is_installed_and_what_to_do_and_leaves_nothing_behind() {
         "{listener}"
     );
 }
+
+#[test]
+fn an_address_of_another_machine_is_refused_before_anything_is_made() {
+    // 203.0.113.0/24 is for documentation: no machine has it.
+    let (code, _, err) = run(&["serve", "--advertise-address", "203.0.113.9"], &[]);
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("server.advertise_address") && err.contains("203.0.113.9"),
+        "{err}"
+    );
+    let (_, out, _) = run(&["doctor"], &[("PILOTHOUSE_SERVER__ADVERTISE_ADDRESS", "203.0.113.9")]);
+    assert!(out.contains("is no address of this machine"), "{out}");
+}

@@ -79,3 +79,19 @@ async fn a_gateway_that_hangs_is_replaced_and_leaves_an_event() {
     installation.start();
     comes_back(&installation, database, stopped).await;
 }
+
+#[tokio::test]
+async fn ports_of_servers_are_not_given_to_databases() {
+    let installation = Installation::with(vec![("ENDPOINTS__SERVER_PORT_RANGE", "41000-41999".to_owned())]).await;
+    let wanted = json!({ "name": "x", "memory_size": 100 << 20, "port": 41_500 });
+    let (status, answer) = installation.ask("POST", "/v1/bdbs", &wanted);
+    assert_eq!(
+        (status, &answer["error_code"]),
+        (406, &json!("port_unavailable")),
+        "{answer}"
+    );
+    assert!(
+        answer["description"].as_str().unwrap().contains("server_port_range"),
+        "{answer}"
+    );
+}
