@@ -69,7 +69,10 @@ impl Failure {
 
     /// A name fits several.
     pub(crate) fn ambiguous(name: &str, ids: &[String]) -> Self {
-        let message = format!("several databases are named {name:?}; say the id in place of the name: {}", ids.join(", "));
+        let message = format!(
+            "several databases are named {name:?}; say the id in place of the name: {}",
+            ids.join(", ")
+        );
         Self::new(StatusCode::CONFLICT, "ambiguous", message)
     }
 

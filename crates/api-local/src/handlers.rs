@@ -106,7 +106,8 @@ pub(crate) async fn list(
     let shown = databases
         .iter()
         .filter(|view| query.all || !matches!(view.lifecycle, Lifecycle::Deleting | Lifecycle::CreationFailed));
-    Ok(Json(shown.map(translate::summary).collect()))
+    let shown = shown.map(|view| translate::summary(view, app.control().tenant_name(view.database.tenant)));
+    Ok(Json(shown.collect()))
 }
 
 #[derive(Default, Deserialize)]
@@ -123,7 +124,7 @@ pub(crate) async fn show(
     Parameters(query): Parameters<ShowQuery>,
 ) -> Answer<DatabaseView> {
     let found = app.find(&caller, &key)?;
-    let mut shown = translate::whole(&found);
+    let mut shown = translate::whole(&found, app.control().tenant_name(found.database.tenant));
     if query.password {
         let sealed = found.database.spec.access.default_passwords.first();
         let secret = sealed.map(|sealed| app.control().open(sealed)).transpose()?;

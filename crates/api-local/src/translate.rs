@@ -184,13 +184,13 @@ fn eviction(word: Option<&str>) -> Result<EvictionPolicy, Failure> {
         })
 }
 
-/// A database in a list.
-pub(crate) fn summary(view: &CoreView) -> DatabaseView {
+/// A database in a list. Tenants are shown by their names.
+pub(crate) fn summary(view: &CoreView, tenant: String) -> DatabaseView {
     let database = &view.database;
     DatabaseView {
         id: database.id.to_string(),
         name: database.name.to_string(),
-        tenant: database.tenant.to_string(),
+        tenant,
         origin: database.origin.to_string(),
         engine: database.spec.engine.to_string(),
         version: database.spec.version.to_string(),
@@ -215,7 +215,7 @@ pub(crate) fn summary(view: &CoreView) -> DatabaseView {
 }
 
 /// Everything about a database, but its password.
-pub(crate) fn whole(view: &CoreView) -> DatabaseView {
+pub(crate) fn whole(view: &CoreView, tenant: String) -> DatabaseView {
     let servers = view
         .database
         .layout
@@ -226,7 +226,7 @@ pub(crate) fn whole(view: &CoreView) -> DatabaseView {
     DatabaseView {
         servers,
         conditions,
-        ..summary(view)
+        ..summary(view, tenant)
     }
 }
 

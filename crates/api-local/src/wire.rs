@@ -9,7 +9,7 @@ pub struct DatabaseView {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Whose it is.
+    /// Whose it is: the tenant's name.
     pub tenant: String,
     /// Through which API it was made.
     pub origin: String,
