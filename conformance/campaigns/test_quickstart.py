@@ -1,5 +1,6 @@
 """The quickstart script: it removes what it made, and nothing else."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,6 +61,12 @@ def test_up_stop_and_down(unstarted):
     done = checkout.run(unstarted, "--yes")
     assert done.returncode == 0 and "SET and GET" in done.stdout, done
     assert checkout.run(unstarted, "--yes").returncode == 0, "run again, it goes on"
+    # What the README says about connecting.
+    assert (checkout.path / ".quickstart/data").read_text().strip() == str(unstarted.data)
+    password = unstarted.run("db", "password", "quickstart").stdout
+    shown = json.loads(unstarted.run("db", "show", "quickstart", "--password", "-o", "json").stdout)
+    assert password == shown["password"] + "\n" and len(password) > 1
+    assert shown["tenant"] == "default"
 
     assert "is stopped" in checkout.run(unstarted, "--stop").stdout
     assert "no control plane runs" in checkout.run(unstarted, "--stop").stdout
