@@ -129,6 +129,23 @@ def test_a_disabled_alert_is_neither_shown_nor_told(pilothouse, api):
     alerts.fires("bdb_low_throughput")
 
 
+def test_what_still_holds_is_not_told_again_after_a_restart(pilothouse, api):
+    bdb = api.create("restarted")
+    alerts = Alerts(api, bdb["uid"])
+    alerts.enable(bdb_low_throughput=5)
+    alerts.fires("bdb_low_throughput")
+    since = api.get(f"/v1/bdbs/alerts/{bdb['uid']}/bdb_low_throughput")["change_time"]
+    before = alerts.told("bdb_low_throughput")
+    pilothouse.restart()
+    wait.until("it holds again", lambda: "bdb_low_throughput" in alerts.holding(), SECONDS)
+    # Another alert that fires shows that everything was judged meanwhile.
+    alerts.enable(bdb_size=1)
+    pilothouse.client(bdb).set("big", b"x" * (20 << 20))
+    alerts.fires("bdb_size")
+    assert alerts.told("bdb_low_throughput") == before
+    assert api.get(f"/v1/bdbs/alerts/{bdb['uid']}/bdb_low_throughput")["change_time"] == since
+
+
 @pytest.mark.parametrize("name, scope", [
     ("cluster_too_few_nodes_for_replication", "cluster"), ("cluster_ram_overcommit", "cluster"),
     ("node_memory", "nodes"), ("node_persistent_storage", "nodes"), ("node_cpu_utilization", "nodes"),

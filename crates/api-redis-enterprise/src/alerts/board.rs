@@ -1,10 +1,11 @@
 //! What was found of every alert when it was last looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pilothouse_api::JsonObject;
 use pilothouse_model::{Severity, Subject, Timestamp};
+use serde_json::{Value, json};
 
 /// What was found of one alert.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,35 @@ pub(crate) struct Noted {
     pub(crate) values: JsonObject,
     /// Somebody was told that it holds.
     told: bool,
+    /// It held before our start, and nobody looked since.
+    recalled: bool,
+}
+
+impl Noted {
+    /// An alert that somebody was told of before our start.
+    fn recalled(kept: &Value) -> Option<Self> {
+        Some(Self {
+            holds: true,
+            since: Timestamp::from_millis(kept.get("since")?.as_i64()?),
+            severity: serde_json::from_value(kept.get("severity")?.clone()).ok()?,
+            values: kept.get("values")?.as_object()?.clone(),
+            told: true,
+            recalled: true,
+        })
+    }
+
+    fn kept(&self) -> Value {
+        json!({"since": self.since.as_millis(), "severity": self.severity, "values": self.values})
+    }
+}
+
+/// What an update led to.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Update {
+    /// What somebody wants to be told of.
+    pub(super) news: Vec<Reading>,
+    /// Subjects of which somebody was told of another set of alerts than before.
+    pub(super) changed: BTreeSet<Subject>,
 }
 
 /// What was found last, of everything.
@@ -59,14 +89,40 @@ impl Board {
         holding.map(|((_, name), _)| *name).collect()
     }
 
-    /// Takes readings over; returns those that somebody wants to be told of: one that begins to hold, or is enabled while it does, and one
-    /// that ends to hold after that. An alert that never held makes no entry.
-    pub(super) fn update(&self, readings: Vec<Reading>, now: Timestamp) -> Vec<Reading> {
+    /// Takes over what was kept of a subject's alerts before our start. What is measured needs time to be known again: until an update
+    /// that is told to be settled, such an alert holds on.
+    pub(super) fn recall(&self, subject: Subject, names: impl Iterator<Item = &'static str>, kept: &Value) {
         let mut noted = self.lock();
-        let mut news = Vec::new();
+        for name in names {
+            if let Some(alert) = kept.get(name).and_then(Noted::recalled) {
+                noted.insert((subject, name), alert);
+            }
+        }
+    }
+
+    /// The alerts of a subject that somebody was told of, to be kept for [`Board::recall`].
+    pub(super) fn kept(&self, subject: Subject) -> Value {
+        let noted = self.lock();
+        let told = noted
+            .iter()
+            .filter(|((known, _), noted)| *known == subject && noted.told);
+        Value::Object(
+            told.map(|((_, name), noted)| ((*name).to_owned(), noted.kept()))
+                .collect(),
+        )
+    }
+
+    /// Takes readings over. News is one that begins to hold, or is enabled while it does, and one that ends to hold after that. An alert
+    /// that never held makes no entry.
+    pub(super) fn update(&self, readings: Vec<Reading>, now: Timestamp, settled: bool) -> Update {
+        let mut noted = self.lock();
+        let mut update = Update::default();
         for reading in readings {
             let key = (reading.subject, reading.name);
             let known = noted.get(&key);
+            if !settled && !reading.holds && known.is_some_and(|known| known.recalled) {
+                continue;
+            }
             let (held, told) = known.map_or((false, false), |known| (known.holds, known.told));
             let tell = reading.holds && reading.enabled;
             if held != reading.holds {
@@ -76,16 +132,21 @@ impl Board {
                     severity: reading.severity,
                     values: reading.values.clone(),
                     told: tell,
+                    recalled: false,
                 };
                 noted.insert(key, entry);
             } else if let Some(known) = noted.get_mut(&key) {
                 known.told = tell;
+                known.recalled = false;
             }
-            if told != tell && (tell || !reading.holds) {
-                news.push(reading);
+            if told != tell {
+                update.changed.insert(reading.subject);
+                if tell || !reading.holds {
+                    update.news.push(reading);
+                }
             }
         }
-        news
+        update
     }
 
     /// Forgets what no longer exists.
@@ -113,17 +174,21 @@ mod tests {
         }
     }
 
+    fn news(board: &Board, readings: Vec<Reading>, now: Timestamp) -> Vec<Reading> {
+        board.update(readings, now, true).news
+    }
+
     #[test]
     fn the_board_tells_what_changed() {
         let board = Board::default();
         let at = Timestamp::from_millis;
-        assert_eq!(board.update(vec![reading(false)], at(1)), []);
+        assert_eq!(news(&board, vec![reading(false)], at(1)), []);
         assert!(board.get(Subject::Installation, "x").is_none());
-        assert_eq!(board.update(vec![reading(true)], at(2)), [reading(true)]);
-        assert_eq!(board.update(vec![reading(true)], at(3)), []);
+        assert_eq!(news(&board, vec![reading(true)], at(2)), [reading(true)]);
+        assert_eq!(news(&board, vec![reading(true)], at(3)), []);
         let noted = board.get(Subject::Installation, "x").unwrap();
         assert!(noted.holds && noted.since == at(2));
-        assert_eq!(board.update(vec![reading(false)], at(4)), [reading(false)]);
+        assert_eq!(news(&board, vec![reading(false)], at(4)), [reading(false)]);
         board.retain(|_| false);
         assert!(board.get(Subject::Installation, "x").is_none());
     }
@@ -136,10 +201,29 @@ mod tests {
             enabled: false,
             ..reading(holds)
         };
-        assert_eq!(board.update(vec![disabled(true)], at(1)), []);
-        assert_eq!(board.update(vec![reading(true)], at(2)), [reading(true)]);
+        assert_eq!(news(&board, vec![disabled(true)], at(1)), []);
+        assert_eq!(news(&board, vec![reading(true)], at(2)), [reading(true)]);
         assert_eq!(board.get(Subject::Installation, "x").unwrap().since, at(1));
-        assert_eq!(board.update(vec![disabled(true)], at(3)), []);
-        assert_eq!(board.update(vec![disabled(false)], at(4)), []);
+        assert_eq!(news(&board, vec![disabled(true)], at(3)), []);
+        assert_eq!(news(&board, vec![disabled(false)], at(4)), []);
+    }
+
+    #[test]
+    fn what_was_told_before_a_restart_is_told_when_it_changes() {
+        let at = Timestamp::from_millis;
+        let before = Board::default();
+        let update = before.update(vec![reading(true)], at(2), true);
+        assert_eq!(update.changed, BTreeSet::from([Subject::Installation]));
+        let kept = before.kept(Subject::Installation);
+
+        let board = Board::default();
+        board.recall(Subject::Installation, ["x", "y"].into_iter(), &kept);
+        // Not measured again yet.
+        assert_eq!(board.update(vec![reading(false)], at(5), false), Update::default());
+        let noted = board.get(Subject::Installation, "x").unwrap();
+        assert!(noted.holds && noted.since == at(2));
+        assert_eq!(board.update(vec![reading(true)], at(6), false), Update::default());
+        assert_eq!(news(&board, vec![reading(false)], at(7)), [reading(false)]);
+        assert_eq!(board.kept(Subject::Installation), json!({}));
     }
 }

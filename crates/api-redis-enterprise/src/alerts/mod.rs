@@ -1,7 +1,7 @@
 //! Alerts: every few seconds what holds of the cluster, its nodes and its databases is compared with the settings.
 //!
-//! [`Board`] keeps what was found last: whether an alert holds, since when, and the values that it was judged by. It is computed anew
-//! after a restart. An enabled alert that begins or ends to hold is an event, and so a line in the log.
+//! [`Board`] keeps what was found last: whether an alert holds, since when, and the values that it was judged by. What somebody
+//! was told of is kept in a document of its subject, so that a restart repeats nothing. An enabled alert that begins or ends to hold is an event, and so a line in the log.
 
 mod board;
 mod cluster;
@@ -10,6 +10,7 @@ mod nodes;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pilothouse_control::DocumentWrite;
 use pilothouse_model::{EventDraft, Severity, Subject};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -18,24 +19,31 @@ pub(crate) use board::{Board, Reading};
 
 use crate::app::App;
 use crate::auth::own_caller;
+use board::Update;
 use nodes::Sample;
 
 /// Time between two evaluations.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long after our start what is measured may not be known yet.
+const SETTLING: Duration = Duration::from_secs(30);
+/// The document of a subject that holds the alerts that somebody was told of.
+const DOCUMENT: &str = "alerts-told";
+const DOCUMENT_VERSION: u32 = 1;
 
 /// Evaluates until `stop`.
 pub(crate) async fn run(app: &App, stop: &CancellationToken) {
     let mut last = Sample::take(app, &[]);
+    let mut recalled = false;
     while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
         if !app.is_member() {
             continue;
         }
-        last = evaluate(app, &last).await;
+        last = evaluate(app, &last, !std::mem::replace(&mut recalled, true)).await;
     }
 }
 
 /// One evaluation of everything; gives what the next one compares with.
-async fn evaluate(app: &App, last: &Sample) -> Sample {
+async fn evaluate(app: &App, last: &Sample, first: bool) -> Sample {
     let settings = app.settings();
     let alert_settings = settings.cluster.get("alert_settings").cloned().unwrap_or_default();
     let views = app.control().databases(&own_caller(app));
@@ -47,12 +55,52 @@ async fn evaluate(app: &App, last: &Sample) -> Sample {
     readings.extend(databases);
     app.board()
         .retain(|subject| !matches!(subject, Subject::Database(_)) || known.contains(subject));
-    for reading in app.board().update(readings, app.control().now()) {
-        if let Err(error) = app.control().record_event(event(app, &reading)).await {
-            tracing::warn!(%error, alert = reading.name, "an alert cannot be recorded");
+    if first {
+        recall(app, &readings);
+    }
+    let now = app.control().now();
+    let settled = now.since(app.control().started_at()) >= SETTLING;
+    tell(app, app.board().update(readings, now, settled)).await;
+    sample
+}
+
+/// Takes over what was told before our start.
+fn recall(app: &App, readings: &[Reading]) {
+    // The readings of a subject stand together.
+    for of_one in readings.chunk_by(|one, next| one.subject == next.subject) {
+        let subject = of_one[0].subject;
+        if let Some(kept) = app.control().document(own_caller(app).dialect, &subject, DOCUMENT) {
+            app.board()
+                .recall(subject, of_one.iter().map(|reading| reading.name), &kept.body);
         }
     }
-    sample
+}
+
+/// Writes an event for each alert that is news, and what was told with it.
+async fn tell(app: &App, update: Update) {
+    let mut silent = update.changed;
+    for reading in update.news {
+        silent.remove(&reading.subject);
+        keep(app, reading.subject, Some(event(app, &reading))).await;
+    }
+    for subject in silent {
+        keep(app, subject, None).await;
+    }
+}
+
+async fn keep(app: &App, subject: Subject, event: Option<EventDraft>) {
+    let document = DocumentWrite {
+        kind: DOCUMENT,
+        version: DOCUMENT_VERSION,
+        body: app.board().kept(subject),
+    };
+    let kept = app
+        .control()
+        .put_document(&own_caller(app), subject, document, event)
+        .await;
+    if let Err(error) = kept {
+        tracing::warn!(%error, ?subject, "an alert cannot be recorded");
+    }
 }
 
 fn event(app: &App, reading: &Reading) -> EventDraft {
