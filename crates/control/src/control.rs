@@ -235,13 +235,6 @@ impl Control {
         self.0.default_tenant
     }
 
-    /// The name of a tenant; its id when there is no such tenant.
-    pub fn tenant_name(&self, tenant: TenantId) -> String {
-        let view = self.0.store.view();
-        let found = view.get::<Tenant>(&tenant);
-        found.map_or_else(|| tenant.to_string(), |tenant| tenant.name.to_string())
-    }
-
     /// Server binaries that were found, newest first within a product.
     pub fn engines(&self) -> Vec<InstalledEngine> {
         self.0.installed.load().as_ref().clone()

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use pilothouse_model::{Database, Lifecycle, Observation, Operation};
+use pilothouse_model::{Database, Lifecycle, Observation, Operation, Tenant, TenantId};
+
+use crate::Control;
 
 /// A database as it stands, at one revision of the store.
 #[derive(Clone, Debug)]
@@ -15,4 +17,13 @@ pub struct DatabaseView {
     pub operation: Option<Arc<Operation>>,
     /// What was last seen of its servers; empty for servers never looked at.
     pub observation: Arc<Observation>,
+}
+
+impl Control {
+    /// The name of a tenant; its id when there is no such tenant.
+    pub fn tenant_name(&self, tenant: TenantId) -> String {
+        let view = self.0.store.view();
+        let found = view.get::<Tenant>(&tenant);
+        found.map_or_else(|| tenant.to_string(), |tenant| tenant.name.to_string())
+    }
 }
