@@ -1,6 +1,7 @@
 //! Export, import and scheduled backups through the Redis Enterprise API, with real servers.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,9 +25,11 @@ fn kinds() -> Vec<Value> {
 }
 
 impl Installation {
+    /// A folder that transfers may use: they have the rights of servers.
     fn folder(&self, name: &str) -> PathBuf {
         let path = self.directory.join(name);
         fs::create_dir(&path).expect("it can be made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("it is ours");
         path
     }
 
