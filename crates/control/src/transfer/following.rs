@@ -144,8 +144,7 @@ async fn tell(control: &Control, record: &Database, why: Option<&str>) -> Result
     let is_ours = |kind: &str| kind == LOST || kind == FOLLOWED;
     let last = view
         .events()
-        .filter(|event| event.what.subject == subject && is_ours(&event.what.kind))
-        .last();
+        .rfind(|event| event.what.subject == subject && is_ours(&event.what.kind));
     let last = last.map(|event| {
         event
             .what
