@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pilothouse_api::JsonObject;
 use pilothouse_control::EventFilter;
-use pilothouse_model::{Event, Subject, Timestamp};
+use pilothouse_model::{Event, ServerId, Subject, Timestamp};
 
 use crate::app::App;
 use crate::call::{Answer, Call, ok};
@@ -49,7 +49,10 @@ fn context(app: &App, event: &Event, originators: &mut HashMap<String, Option<(u
         };
         originators.entry(login.to_owned()).or_insert_with(find).clone()
     });
+    let server = event.what.facts.get("server").cloned();
+    let server = server.and_then(|id| serde_json::from_value::<ServerId>(id).ok());
     EventContext {
+        server_uid: server.map(|id| app.uid(Subject::Server(id))).filter(|uid| *uid != 0),
         uid: app.uid(event.what.subject),
         database_name: None,
         originator,

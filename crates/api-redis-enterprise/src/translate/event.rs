@@ -13,6 +13,8 @@ pub(crate) struct EventContext {
     pub(crate) uid: u64,
     /// Name of the database, while it exists.
     pub(crate) database_name: Option<String>,
+    /// Number of the server that it is about besides.
+    pub(crate) server_uid: Option<u64>,
     /// Number and e-mail of the user who caused it.
     pub(crate) originator: Option<(u64, String)>,
 }
@@ -24,6 +26,7 @@ fn type_word(event: &Event) -> Option<String> {
         "database-created" => "bdb_created",
         "database-updated" => "bdb_updated",
         "database-deleted" => "bdb_deleted",
+        "server-ended" => "shard_ended",
         "cluster-created" => "cluster_created",
         "cluster-updated" | "certificate-set" | "certificate-removed" => "cluster_updated",
         "license-added" => "license_added",
@@ -67,6 +70,9 @@ pub(crate) fn line(event: &Event, context: &EventContext) -> Option<JsonObject> 
             Subject::Installation | Subject::Tenant(_) | Subject::Group(_) => ("cluster_uid", context.uid.into()),
         };
         line.insert(key.to_owned(), uid);
+    }
+    if let Some(uid) = context.server_uid {
+        line.insert("shard_uid".to_owned(), uid.to_string().into());
     }
     let name = event.what.facts.get("name").and_then(Value::as_str).map(str::to_owned);
     if matches!(event.what.subject, Subject::Database(_))
@@ -131,6 +137,25 @@ mod tests {
                 "time": "2025-10-14T00:01:27Z", "type": "bdb_created", "severity": "INFO", "description": "why", "bdb_uid": 3,
                 "bdb_name": "db1", "originator_username": "Anna", "originator_uid": 2, "originator_email": "a@b.c",
             })
+        );
+    }
+
+    #[test]
+    fn a_server_that_ended_is_named_by_database_and_shard() {
+        let event = event(
+            "server-ended",
+            Subject::Database(DatabaseId::new()),
+            json!({"name": "db1"}),
+        );
+        let context = EventContext {
+            uid: 3,
+            server_uid: Some(4),
+            ..EventContext::default()
+        };
+        let line = line(&event, &context).unwrap();
+        assert_eq!(
+            (&line["type"], &line["bdb_uid"], &line["shard_uid"]),
+            (&json!("shard_ended"), &json!(3), &json!("4"))
         );
     }
 
