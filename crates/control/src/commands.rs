@@ -1,6 +1,8 @@
 //! What dialects ask for: the commands, as plain data.
 
-use pilothouse_model::{AnswerPoint, DatabaseName, DatabaseSpec, EngineVersion, GroupId, Location, Operation, Secret};
+use pilothouse_model::{
+    AnswerPoint, DatabaseName, DatabaseSpec, EngineVersion, GroupId, Location, Operation, Secret, ServerId,
+};
 use pilothouse_store::WireId;
 
 use crate::DatabaseView;
@@ -82,8 +84,10 @@ pub struct TransferRequest {
 }
 
 /// Bring a database back whose copies were all lost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct RecoverDatabase {
+    /// From the files of this server; the choice is ours when `None`.
+    pub from: Option<ServerId>,
     /// Go on empty where no data file is left.
     pub without_data: bool,
 }

@@ -1,10 +1,10 @@
 //! Actions on a database: recovery, placement, traffic, upgrade, commands; and whether it can be used.
 
 use pilothouse_api::{Response, StatusCode, bytes_response};
-use pilothouse_control::{DatabaseView, RecoverDatabase, UpgradeDatabase};
-use pilothouse_model::{DatabaseSpec, EngineVersion, Lifecycle, Persistence, Subject};
+use pilothouse_control::{DataFile, DatabaseView, RecoverDatabase, UpgradeDatabase};
+use pilothouse_model::{DatabaseSpec, EngineVersion, Lifecycle, Persistence, ServerId, Subject};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::call::{Answer, Call, ok};
@@ -58,13 +58,62 @@ pub(crate) async fn recovery_plan(app: App, call: Call) -> Answer {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RecoverBody {
+    /// Files of the plan; everything that is there when empty.
+    data_files: Option<Vec<ChosenFile>>,
+    /// Files that are not there are passed over.
+    ignore_errors: Option<bool>,
     recover_without_data: Option<bool>,
+}
+
+/// A file of the plan, as a client sends it back.
+#[derive(Deserialize)]
+struct ChosenFile {
+    filename: String,
+    shard_uid: Option<Value>,
+}
+
+impl ChosenFile {
+    fn names(&self, app: &App, file: &DataFile) -> bool {
+        let uid = app.uid(Subject::Server(file.server));
+        let same = |wanted: &Value| wanted.as_u64() == Some(uid) || wanted.as_str() == Some(&uid.to_string());
+        self.filename == file.name && self.shard_uid.as_ref().is_none_or(same)
+    }
+}
+
+/// The server that the chosen files are of: one copy of the data becomes the database, so the first file decides.
+async fn chosen_server(
+    app: &App,
+    call: &Call,
+    view: &DatabaseView,
+    body: &RecoverBody,
+) -> Result<Option<ServerId>, Failure> {
+    let chosen = body.data_files.as_deref().unwrap_or_default();
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let there = app.control().data_files(&call.caller, view.database.id).await?;
+    let mut server = None;
+    for wanted in chosen {
+        match there.iter().find(|file| wanted.names(app, file)) {
+            Some(file) => server = server.or(Some(file.server)),
+            None if body.ignore_errors == Some(true) => {}
+            None => {
+                let why = format!(
+                    "the data file {} is not there; ignore_errors passes it over",
+                    wanted.filename
+                );
+                return Err(Failure::conflict("missing_files", why));
+            }
+        }
+    }
+    Ok(server)
 }
 
 pub(crate) async fn recover(app: App, call: Call) -> Answer {
     let view = bdbs::find(&app, &call)?;
     let body: RecoverBody = call.body_as()?;
     let command = RecoverDatabase {
+        from: chosen_server(&app, &call, &view, &body).await?,
         without_data: body.recover_without_data.unwrap_or(false),
     };
     let accepted = app

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pilothouse_model::Server;
 use pilothouse_model::{
     Database, DatabaseId, Lineage, Operation, OperationKind, ServerId, Severity, Transfer, TransferKind, TransferPhase,
     TransferStatus,
@@ -124,7 +125,8 @@ impl Control {
             ));
         }
         let mut with_files = None;
-        for server in shown.database.layout.servers() {
+        let wanted = |server: &&Server| command.from.is_none_or(|from| from == server.id);
+        for server in shown.database.layout.servers().filter(wanted) {
             if self.0.runtime.data_bytes(server.id).await.unwrap_or(0) > 0 {
                 with_files = Some(server.id);
             }
