@@ -1,4 +1,4 @@
-//! What a database asks of the machine: room, and a directory for its backups.
+//! What a database asks of the machine: room, and a place for its backups.
 
 use pilothouse_control::Room;
 use pilothouse_model::{Database, DatabaseSpec, Subject};
@@ -11,7 +11,7 @@ use crate::handlers::nodes;
 /// Checks what a new spec asks for beyond that of the database that it is to replace; gives the room that it has to find.
 pub(crate) async fn check(app: &App, known: Option<&Database>, wanted: &DatabaseSpec) -> Result<Room, Failure> {
     if known.is_none_or(|known| known.spec.backup != wanted.backup) {
-        check_backup_directory(wanted).await?;
+        check_backup_location(app, wanted).await?;
     }
     Ok(room(app, known, wanted))
 }
@@ -38,22 +38,11 @@ fn room(app: &App, known: Option<&Database>, wanted: &DatabaseSpec) -> Room {
     }
 }
 
-/// A directory for backups must be there when it is set, and take files.
-async fn check_backup_directory(spec: &DatabaseSpec) -> Result<(), Failure> {
-    let Some(pilothouse_model::Location::Directory { path }) = spec.backup.as_ref().map(|backup| &backup.location)
-    else {
+/// A place for backups must take files when it is set.
+async fn check_backup_location(app: &App, spec: &DatabaseSpec) -> Result<(), Failure> {
+    let Some(backup) = spec.backup.as_ref().filter(|backup| backup.enabled) else {
         return Ok(());
     };
-    let no = |why: &str| {
-        Err(Failure::not_acceptable(
-            "invalid_backup_location",
-            format!("{} {why}", path.display()),
-        ))
-    };
-    match tokio::fs::metadata(path).await {
-        Ok(found) if !found.is_dir() => no("is no directory"),
-        Ok(found) if found.permissions().readonly() => no("cannot be written to"),
-        Ok(_) => Ok(()),
-        Err(_) => no("cannot be read"),
-    }
+    let tried = app.control().check_writable(&backup.location).await;
+    tried.map_err(|error| Failure::from(error).with_code("invalid_backup_location"))
 }

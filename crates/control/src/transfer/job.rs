@@ -296,7 +296,7 @@ pub(super) fn transfer_of(database: &mut Database, kind: TransferKind) -> Result
     transfers.find(|transfer| transfer.kind == kind).ok_or(Halt::Overtaken)
 }
 
-fn opened(control: &Control, location: &Location) -> Result<OpenedLocation, ControlError> {
+pub(super) fn opened(control: &Control, location: &Location) -> Result<OpenedLocation, ControlError> {
     Ok(match location {
         Location::Directory { path } => OpenedLocation::Directory {
             path: path.clone(),

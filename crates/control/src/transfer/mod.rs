@@ -32,12 +32,12 @@ use std::time::Duration;
 
 use pilothouse_backup::BackupError;
 use pilothouse_engine::EngineError;
-use pilothouse_model::{Database, DatabaseId, TransferKind};
+use pilothouse_model::{Database, DatabaseId, Location, TransferKind};
 use pilothouse_runtime::RuntimeError;
 use tokio::sync::Semaphore;
 
 use crate::reconcile::StepError;
-use crate::{Control, ControlError};
+use crate::{Control, ControlError, Field};
 use job::Job;
 
 #[cfg(doc)]
@@ -50,6 +50,8 @@ const CONCURRENT_MAX: usize = 4;
 const BACKUPS_MAX: usize = 4;
 /// No export and no reading of a file takes longer than this.
 const TRANSFER_TIMEOUT: Duration = Duration::from_hours(12);
+/// How long a place may take to take a small file, when somebody waits for the answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when the store refuses to record how far a transfer is.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How the names of our files in the scratch directory begin.
@@ -72,6 +74,21 @@ impl Control {
     /// Has at most that many scheduled backups run at once. Those that run already go on. Holds until the control plane ends.
     pub fn limit_backups(&self, most: usize) {
         self.0.transfers.backups_max.store(most, Ordering::Relaxed);
+    }
+
+    /// Tries whether files can be written to a place, by writing and removing a small one. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] with the reason.
+    pub async fn check_writable(&self, location: &Location) -> Result<(), ControlError> {
+        let opened = job::opened(self, location)?;
+        let tried = tokio::time::timeout(PROBE_TIMEOUT, pilothouse_backup::check_writable(&opened)).await;
+        let why = match tried {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => with_causes(&error),
+            Err(_) => "the place for backups does not answer in time".to_owned(),
+        };
+        Err(ControlError::invalid(Field::Backup, why))
     }
 
     /// How many scheduled backups may run at once.
