@@ -59,6 +59,8 @@ pub struct RedisEnterpriseOptions {
     pub tenants: TenantScope,
     /// `software_version` of nodes.
     pub software_version: String,
+    /// How many servers the configured ports allow.
+    pub servers_max: u64,
 }
 
 /// The dialect put together. Cheap to clone.

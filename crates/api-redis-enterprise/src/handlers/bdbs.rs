@@ -1,5 +1,6 @@
 //! Databases: list, get, create, update, delete.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::auth::{Permission, Principal};
 use crate::call::{Answer, Call, ok};
 use crate::error::Failure;
 pub(crate) use crate::handlers::kept::{Kept, document_of};
-use crate::handlers::machine;
+use crate::handlers::{machine, nodes};
 use crate::ids;
 use crate::translate::bdb::{self, Core, Draft, Shown, Surroundings};
 use crate::wire::bdb::{Bdb, DOCUMENT, DOCUMENT_VERSION};
@@ -285,6 +286,7 @@ pub(crate) struct Presenter<'a> {
     app: &'a App,
     engines: Vec<InstalledEngine>,
     cluster_name: String,
+    external_addresses: Vec<IpAddr>,
     may_see_passwords: bool,
 }
 
@@ -295,6 +297,7 @@ impl<'a> Presenter<'a> {
             app,
             engines: app.control().engines(),
             cluster_name: app.cluster_name(),
+            external_addresses: nodes::external_addresses(app),
             may_see_passwords: principal.may(Permission::ViewDatabasePasswords) && !masked,
         }
     }
@@ -312,6 +315,7 @@ impl<'a> Presenter<'a> {
             acl_uid: &|rule| self.app.uid(Subject::AclRule(rule)),
             engines: &self.engines,
             cluster_name: &self.cluster_name,
+            external_addresses: &self.external_addresses,
             secrets,
             lost_source: self.app.control().lost_source(view.database.id),
         };

@@ -1,5 +1,6 @@
 //! Nodes: the machines.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pilothouse_api::JsonObject;
@@ -17,6 +18,8 @@ use crate::{documents, fields, ids};
 
 /// Document of a node: what is only stored and shown.
 pub(crate) const DOCUMENT: &str = "node";
+/// The setting with the addresses of a node for clients outside.
+const EXTERNAL: &str = "external_addr";
 
 pub(crate) async fn list(app: App, _call: Call) -> Answer {
     let nodes: Vec<NodeObject> = app.control().hosts().iter().map(|host| describe(&app, host)).collect();
@@ -32,6 +35,11 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     let body = call.body()?;
     let settings = fields::checked(SETTINGS, &body)?;
     let effective = fields::checked(EFFECTIVE, &body)?;
+    if let Some(wrong) = texts(settings.get(EXTERNAL)).find(|text| text.parse::<IpAddr>().is_err()) {
+        return Err(Failure::invalid_schema(format!(
+            "external_addr holds {wrong:?}, which is no IP address"
+        )));
+    }
     let text = |name: &str| effective.get(name).and_then(Value::as_str);
     let node = describe(&app, &host);
     if text("addr").is_some_and(|address| address != node.addr) {
@@ -113,6 +121,29 @@ pub(crate) async fn watchdog(app: App, call: Call) -> Answer {
     Ok(ok(&watchdog_status(&app, &*find(&app, call.uid("uid")?)?)))
 }
 
+/// The addresses of all nodes for clients outside, as their settings say.
+pub(crate) fn external_addresses(app: &App) -> Vec<IpAddr> {
+    let hosts = app.control().hosts();
+    let documents = hosts
+        .iter()
+        .filter_map(|host| documents::read(app, Subject::Host(host.id), DOCUMENT));
+    documents
+        .flat_map(|document| {
+            texts(document.get(EXTERNAL))
+                .filter_map(|text| text.parse().ok())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
 /// The host that is the node with that uid.
 pub(crate) fn find(app: &App, uid: u64) -> Result<Arc<Host>, Failure> {
     let id = ids::host(app.control(), uid);
@@ -162,6 +193,18 @@ fn describe(app: &App, host: &Host) -> NodeObject {
     shard_list.extend(replicas);
     shard_list.sort_unstable();
     let path = facts.data_dir.display().to_string();
+    let stored = documents::read(app, Subject::Host(host.id), DOCUMENT);
+    let mut settings = fields::merged(SETTINGS, stored.as_ref());
+    // Where nobody set a limit, the ports that were configured are it.
+    let endpoints = control.settings().port_range.len() as u64;
+    for (name, limit) in [
+        ("max_redis_servers", app.options().servers_max),
+        ("max_listeners", endpoints),
+    ] {
+        if stored.as_ref().is_none_or(|stored| stored.get(name).is_none()) {
+            settings.insert(name.to_owned(), limit.into());
+        }
+    }
     NodeObject {
         uid: app.uid(Subject::Host(host.id)),
         status: "active",
@@ -188,10 +231,7 @@ fn describe(app: &App, host: &Host) -> NodeObject {
         bigredis_storage_path: path,
         supported_database_versions: supported_versions(&control.engines()),
         system_time: control.now().to_rfc3339_seconds(),
-        settings: fields::merged(
-            SETTINGS,
-            documents::read(app, Subject::Host(host.id), DOCUMENT).as_ref(),
-        ),
+        settings,
     }
 }
 

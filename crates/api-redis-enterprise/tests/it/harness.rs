@@ -282,6 +282,7 @@ fn options(bootstrap: BootstrapPolicy) -> RedisEnterpriseOptions {
         bootstrap,
         tenants: TenantScope::All,
         software_version: DEFAULT_SOFTWARE_VERSION.to_owned(),
+        servers_max: 5_000,
     }
 }
 

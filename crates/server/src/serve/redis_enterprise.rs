@@ -147,7 +147,14 @@ fn options(configuration: &Configuration, store: &Store, admin: Secret) -> Redis
         },
         tenants: tenants(section.tenants.as_deref(), store),
         software_version: section.software_version.clone(),
+        servers_max: servers_max(configuration),
     }
+}
+
+/// Each server has a plain and a TLS port.
+fn servers_max(configuration: &Configuration) -> u64 {
+    let ports = configuration.endpoints.server_port_range;
+    (u64::from(ports.last) + 1 - u64::from(ports.first)) / 2
 }
 
 /// The tenants that the dialect shows. One that is not there yet shows nothing until the next start.

@@ -1,5 +1,7 @@
 //! The object of a database.
 
+use std::net::IpAddr;
+
 use pilothouse_api::JsonObject;
 use pilothouse_control::DatabaseView;
 use pilothouse_model::{
@@ -24,6 +26,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) engines: &'a [InstalledEngine],
     /// The name of the cluster.
     pub(crate) cluster_name: &'a str,
+    /// Addresses of the nodes for clients outside.
+    pub(crate) external_addresses: &'a [IpAddr],
     /// Opens secrets; `None` for somebody who may not see passwords.
     pub(crate) secrets: Option<&'a dyn Core>,
     /// Why it does not get the data of its source.
@@ -75,7 +79,7 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
         aof_policy,
         snapshot_policy,
         port: spec.network.port,
-        endpoints: [endpoint(database, echo, with)],
+        endpoints: endpoints(database, echo, with),
         max_connections: spec.network.max_connections,
         tls_mode: if spec.network.tls == TlsMode::Enabled {
             "enabled"
@@ -184,18 +188,27 @@ fn shard_list(database: &Database, with: &Shown<'_>) -> Vec<u64> {
         .collect()
 }
 
-fn endpoint<'a>(database: &Database, echo: Echo<'a>, with: &Shown<'_>) -> Endpoint<'a> {
+/// One element; where nodes have addresses for clients outside, those are its, and the second has the address that is bound.
+fn endpoints<'a>(database: &Database, echo: Echo<'a>, with: &Shown<'_>) -> Vec<Endpoint<'a>> {
     let endpoint = database.endpoint();
-    Endpoint {
+    let element = |domain: &str, addr: Vec<IpAddr>, addr_type| Endpoint {
         uid: format!("{}:1", with.uid.unwrap_or(0)),
-        dns_name: format!("redis-{}.{}", endpoint.port, with.cluster_name),
+        dns_name: format!("redis-{}.{domain}{}", endpoint.port, with.cluster_name),
         port: endpoint.port,
-        addr: [endpoint.address],
-        addr_type: "external",
+        addr,
+        addr_type,
         proxy_policy: echo.field("proxy_policy"),
         oss_cluster_api_preferred_ip_type: echo.field("oss_cluster_api_preferred_ip_type"),
         oss_cluster_api_preferred_endpoint_type: echo.field("oss_cluster_api_preferred_endpoint_type"),
+    };
+    let bound = vec![endpoint.address];
+    if with.external_addresses.is_empty() {
+        return vec![element("", bound, "external")];
     }
+    vec![
+        element("", with.external_addresses.to_vec(), "external"),
+        element("internal.", bound, "internal"),
+    ]
 }
 
 /// The last transfer of one kind, in this API's terms.

@@ -150,6 +150,7 @@ fn shown(database: Database, document: &JsonObject, secrets: bool) -> Value {
         acl_uid: &|_| 1,
         engines: &engines,
         cluster_name: "my.cluster",
+        external_addresses: &[],
         lost_source: Some("why".to_owned()),
         secrets: if secrets { Some(&Fake) } else { None },
     };
