@@ -16,8 +16,8 @@ fn signal(installation: &Installation, signal: Signal) -> u32 {
     let [pid] = installation.gateways()[..] else {
         panic!("one gateway runs");
     };
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
-    kill_process(process, signal).unwrap();
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(process, signal).expect("it is ours");
     pid
 }
 
@@ -44,7 +44,7 @@ fn run(installation: &Installation, arguments: &[&str]) -> String {
         .args(arguments)
         .arg("--data-dir")
         .arg(installation.directory.join("data"));
-    result(&command.output().unwrap()).1
+    result(&command.output().expect("the program can be started")).1
 }
 
 fn doctor(installation: &Installation) -> String {
