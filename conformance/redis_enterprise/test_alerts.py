@@ -92,7 +92,7 @@ def test_throughput_and_latency(pilothouse, api):
         alerts.fires("bdb_high_throughput")
         alerts.clears("bdb_low_throughput")
     alerts.clears("bdb_high_throughput")
-    slow = "local n = 0; for i = 1, 3e6 do n = n + i end; return n"
+    slow = "local n = 0; for i = 1, 1e7 do n = n + i end; return n"
     with Busy(pilothouse.client(bdb), "EVAL", slow, "0"):
         alerts.fires("bdb_high_latency")
     alerts.clears("bdb_high_latency")
