@@ -35,14 +35,7 @@ impl Control {
         let shown = self.database(caller, id)?;
         let view = self.store().view();
         let before = Arc::clone(&shown.database);
-        check_open_for_change(&before)?;
-        check_fixed(&before.spec, &command.spec)?;
-        self.check_spec(&view, &command.spec)?;
-        if before.spec.replica_of != command.spec.replica_of {
-            let source = command.spec.replica_of.as_ref();
-            self.check_source(&view, Some(id), before.endpoint().port, source)
-                .await?;
-        }
+        self.check_change(&view, &before, &command.spec).await?;
         room.check(&view, id, &command.spec)?;
         if options.dry_run {
             return Ok(self.would_be(&view, &before, command));
@@ -109,6 +102,19 @@ impl Control {
                 operation: None,
             }),
         }
+    }
+
+    /// Checks what can be judged before the commit.
+    async fn check_change(&self, view: &View, before: &Database, wanted: &DatabaseSpec) -> Result<(), ControlError> {
+        check_open_for_change(before)?;
+        check_fixed(&before.spec, wanted)?;
+        self.check_spec(view, wanted)?;
+        if before.spec.replica_of == wanted.replica_of {
+            return Ok(());
+        }
+        let port = before.endpoint().port;
+        self.check_source(view, Some(before.id), port, wanted.replica_of.as_ref())
+            .await
     }
 
     fn would_be(&self, view: &View, before: &Database, command: UpdateDatabase) -> Accepted {
