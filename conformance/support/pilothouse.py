@@ -53,7 +53,7 @@ def free_port():
 class Pilothouse:
     """One control plane with its data directory. The gateway and the database servers are found through that directory."""
 
-    def __init__(self, base=None, program=None, **environment):
+    def __init__(self, base=None, program=None, configuration="", **environment):
         # mkdtemp makes 0700; the account of the servers has to get through.
         self.home = Path(tempfile.mkdtemp(prefix="pilothouse-conformance-", dir=base))
         self.home.chmod(0o755)
@@ -65,12 +65,15 @@ class Pilothouse:
         self.environment = {
             "PILOTHOUSE_LISTEN__REDIS_ENTERPRISE": f"127.0.0.1:{self.port}",
             "PILOTHOUSE_LISTEN__REDIS_ENTERPRISE_HTTP": f"127.0.0.1:{self.http_port}",
+            "PILOTHOUSE_LISTEN__REDIS_CLOUD": "off",
             "PILOTHOUSE_LISTEN__METRICS": "off",
             "PILOTHOUSE_ENDPOINTS__PORT_RANGE": f"{10000 + window}-{10299 + window}",
             "PILOTHOUSE_ENDPOINTS__SERVER_PORT_RANGE": f"{20000 + window}-{20499 + window}",
             "PILOTHOUSE_SERVER__LOG": os.environ.get("PILOTHOUSE_SERVER__LOG", "info"),
             **environment,
         }
+        self.config_path = self.home / "pilothouse.toml"
+        self.config_path.write_text(configuration)
         self.process = None
         self.api = Api(f"https://127.0.0.1:{self.port}")
 
@@ -82,7 +85,7 @@ class Pilothouse:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PILOTHOUSE_")}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [self.program, "serve", "--data-dir", str(self.data)],
+                [self.program, "serve", "--config", str(self.config_path), "--data-dir", str(self.data)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd=self.home, start_new_session=True,
                 env={**kept, **self.environment, **environment},
             )

@@ -10,7 +10,7 @@ use crate::{Caller, Control, ControlError, Field};
 const PREFIX: &str = "certificate/";
 
 /// The certificate that TLS endpoints of databases show.
-pub(crate) const ENDPOINTS: &str = "proxy";
+pub const ENDPOINTS: &str = "proxy";
 
 #[derive(Serialize, Deserialize)]
 struct Stored {

@@ -38,8 +38,12 @@ pub mod testing;
 mod transfer;
 mod view;
 
-pub use access::{AccessPolicy, AclRuleChange, NewAclRule, NewRole, NewUser, PasswordChange, RoleChange, UserChange};
+pub use access::{
+    AccessPolicy, AclRuleChange, IssuedKeys, KeyAccount, KeyRole, NewAclRule, NewKeyAccount, NewRole, NewUser,
+    PasswordChange, RoleChange, SecretKey, UserChange,
+};
 pub use caller::{Caller, TenantScope};
+pub use certificates::ENDPOINTS as ENDPOINT_CERTIFICATE;
 pub use clock::{Clock, SystemClock};
 pub use commands::{
     Accepted, CertificatePair, CreateDatabase, DocumentWrite, RecoverDatabase, RequestOptions, TransferRequest,

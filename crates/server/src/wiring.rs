@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
+use pilothouse_control::IdScheme;
 use pilothouse_engine::Engines;
 use pilothouse_engine_redis::RedisEngine;
 use pilothouse_runtime_local::{Account, LauncherCommand, LocalOptions, LogLimits};
@@ -42,4 +43,13 @@ pub fn local_options(
 /// Whether endpoints can be bound to the address. Only what the kernel says about the address counts; it may be out of ports.
 pub fn is_own_address(address: IpAddr) -> bool {
     TcpListener::bind((address, 0)).map_or_else(|error| error.kind() != ErrorKind::AddrNotAvailable, |_| true)
+}
+
+/// The id schemes of every dialect, also of those whose listener is off.
+pub fn id_schemes() -> Vec<IdScheme> {
+    [
+        pilothouse_api_redis_enterprise::ID_SCHEMES,
+        pilothouse_api_redis_cloud::ID_SCHEMES,
+    ]
+    .concat()
 }

@@ -3,6 +3,7 @@
 //! One list for all dialects. Every change wakes the loops of the databases whose logins it changes; they compute the logins from
 //! users and bindings and apply them. Start reading at [`Control::login`] (`login.rs`), then `users.rs`.
 
+mod key_accounts;
 mod login;
 mod roles;
 mod rules;
@@ -16,6 +17,7 @@ use pilothouse_store::View;
 
 use crate::{Caller, Control, ControlError};
 
+pub use key_accounts::{IssuedKeys, KeyAccount, KeyRole, NewKeyAccount, SecretKey};
 pub use login::AccessPolicy;
 pub use roles::{NewRole, RoleChange};
 pub use rules::{AclRuleChange, NewAclRule};

@@ -7,7 +7,6 @@ use pilothouse_model::{
     Database, DatabaseId, Lineage, Operation, OperationKind, ServerId, Severity, Transfer, TransferKind, TransferPhase,
     TransferStatus,
 };
-use pilothouse_store::Urgency;
 
 use super::update::{changeable, check_open_for_change};
 use crate::commands::{Accepted, RecoverDatabase, RequestOptions, TransferRequest, UpgradeDatabase};
@@ -322,7 +321,7 @@ impl Control {
         let message = format!("{what} of {} was asked for", shown.database.name);
         let actor = caller.actor.clone();
         let (database, operation) = self
-            .transact(Urgency::Normal, move |transaction| {
+            .commit(caller, move |transaction| {
                 let mut database = if recovering {
                     let found = transaction
                         .view()

@@ -266,7 +266,7 @@ impl Checker<'_> {
             rate_limit_per_minute: self.number(
                 "redis_cloud.rate_limit_per_minute",
                 raw.rate_limit_per_minute,
-                1,
+                0,
                 1_000_000,
             ),
             capacity_step_gb: self.number("redis_cloud.capacity_step_gb", raw.capacity_step_gb, 1, 10_000),

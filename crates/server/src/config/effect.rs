@@ -8,7 +8,7 @@ use super::error::{ConfigError, Origin};
 use super::raw::RawConfiguration;
 
 /// Dialects that are not served yet: their section, which is also the name of their listener and certificate.
-const NOT_SERVED: [&str; 4] = ["redis_cloud", "kvrocks_controller", "trove", "globo"];
+const NOT_SERVED: [&str; 3] = ["kvrocks_controller", "trove", "globo"];
 
 /// Whether a listener of that name answers in this version.
 pub fn is_served(listener: &str) -> bool {
@@ -41,6 +41,9 @@ fn problem(raw: &RawConfiguration, key: &str) -> Option<String> {
             "is not supported by this version; leave it out, and name the bucket in the request for a backup"
                 .to_owned(),
         ),
+        ("redis_cloud", "plans") if !raw.redis_cloud.plans.is_empty() => {
+            Some("belongs to Essentials subscriptions, which this version does not offer; leave it out".to_owned())
+        }
         ("endpoints", "address_pool") => Some(
             "has no effect in this version, in which every database has a port of its own; leave it out".to_owned(),
         ),
@@ -56,7 +59,6 @@ fn problem(raw: &RawConfiguration, key: &str) -> Option<String> {
 
 fn is_off(raw: &RawConfiguration, listener: &str) -> bool {
     match listener {
-        "redis_cloud" => raw.listen.redis_cloud == "off",
         "kvrocks_controller" => raw.listen.kvrocks_controller == "off",
         "trove" => raw.listen.trove == ["off"],
         "globo" => raw.listen.globo == "off",

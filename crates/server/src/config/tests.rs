@@ -277,10 +277,9 @@ fn keys_without_effect_are_refused_where_they_are_set() {
         ("[endpoints]\naddress_pool = '127.77.0.0/16'", "endpoints.address_pool"),
         ("[listen]\ntrove = '127.0.0.1:8779'", "listen.trove"),
         ("[listen]\nglobo = '127.0.0.1:8000'", "listen.globo"),
-        ("[redis_cloud]\ncapacity_step_gb = 25", "redis_cloud.capacity_step_gb"),
         (
-            "[[redis_cloud.accounts]]\naccess_key = 'a'\nsecret_key = 's'",
-            "redis_cloud.accounts",
+            "[[redis_cloud.plans]]\nname = '250MB'\nmemory = '250mb'",
+            "redis_cloud.plans",
         ),
         ("[tls.globo]\ncert = 'c'\nkey = 'k'", "tls.globo.cert"),
     ] {
@@ -294,6 +293,7 @@ fn keys_without_effect_are_refused_where_they_are_set() {
     for harmless in [
         "[engines]\nwarm = 0",
         "[backup]\ns3 = []",
+        "[[redis_cloud.accounts]]\naccess_key = 'a'\nsecret_key = 's'",
         "[listen]\ntrove = 'off'\nglobo = 'off'\nredis_cloud = 'off'\nkvrocks_controller = 'off'",
     ] {
         assert!(with(harmless, &[], &[]).is_ok(), "{harmless}");

@@ -194,6 +194,13 @@ impl DataDir {
     }
 }
 
+impl DataDir {
+    /// Writes a file that only we may read, whole or not at all.
+    pub fn write_private(&self, path: &Path, text: &str) -> Result<(), DataDirError> {
+        files::write_whole(path, text, 0o600, None)
+    }
+}
+
 /// Who holds the lock of a data directory now, if anybody does. Takes nothing.
 pub fn holder(root: &Path) -> Option<String> {
     let file = File::open(Layout::new(root).lock).ok()?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Configuration;
 use crate::metrics::{Collector, MetricsPage};
 
-use super::{Core, cannot_listen, certificate, named, redis_enterprise};
+use super::{Core, cannot_listen, certificate, named};
 
 /// The listener, bound.
 pub(super) struct Listening {
@@ -24,7 +24,7 @@ pub(super) struct Listening {
 pub(super) async fn listen(
     configuration: &Configuration,
     core: &Core,
-    others: &redis_enterprise::Listening,
+    others: Vec<(&'static str, Listener)>,
 ) -> anyhow::Result<Option<Listening>> {
     let Some(address) = configuration.listen.metrics else {
         return Ok(None);
@@ -43,7 +43,7 @@ pub(super) async fn listen(
         core.control.clone(),
         Arc::clone(&core.late) as _,
         core.store.clone(),
-        others.named().to_vec(),
+        others,
     ));
     let options = ListenerOptions {
         address,

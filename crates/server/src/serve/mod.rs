@@ -7,6 +7,7 @@
 
 mod gateway;
 mod metrics;
+mod redis_cloud;
 mod redis_enterprise;
 mod state;
 
@@ -117,7 +118,7 @@ impl Core {
             runtime: Arc::clone(&runtime) as _,
             gateway: Arc::clone(&late) as _,
             clock: Arc::new(SystemClock),
-            schemes: IdSchemes::new(pilothouse_api_redis_enterprise::ID_SCHEMES.to_vec()),
+            schemes: IdSchemes::new(wiring::id_schemes()),
             settings: settings(configuration, data_dir)?,
         };
         let control = Control::new(parts).await?;
@@ -199,6 +200,8 @@ fn file_access(configuration: &Configuration, data_dir: &DataDir) -> FileAccess 
 struct Listeners {
     redis_enterprise: redis_enterprise::Listening,
     /// None when it is off.
+    redis_cloud: Option<redis_cloud::Listening>,
+    /// None when it is off.
     metrics: Option<metrics::Listening>,
     /// The local socket; taken when it begins to answer.
     local: Option<UnixListener>,
@@ -219,15 +222,20 @@ impl Listeners {
         admin: Secret,
     ) -> anyhow::Result<Self> {
         let redis_enterprise = redis_enterprise::listen(configuration, &core.control, &core.store, admin).await?;
-        let metrics = metrics::listen(configuration, core, &redis_enterprise).await?;
+        let redis_cloud = redis_cloud::listen(configuration, data_dir, &core.control).await?;
+        let mut watched = redis_enterprise.named().to_vec();
+        watched.extend(redis_cloud.as_ref().map(redis_cloud::Listening::named));
+        let metrics = metrics::listen(configuration, core, watched).await?;
         let socket = &data_dir.layout().control_socket;
         let local =
             pilothouse_api_local::bind(socket).with_context(|| format!("cannot listen at {}", socket.display()))?;
         let mut shown = redis_enterprise.shown();
+        shown.extend(redis_cloud.as_ref().map(redis_cloud::Listening::shown));
         shown.extend(metrics.as_ref().map(metrics::Listening::shown));
         shown.push(format!("local={}", socket.display()));
         Ok(Self {
             redis_enterprise,
+            redis_cloud,
             metrics,
             local: Some(local),
             shown,
@@ -239,6 +247,9 @@ impl Listeners {
     /// Answers from now on.
     fn begin(&mut self, control: &Control) {
         self.redis_enterprise.begin(&mut self.tasks, &self.stop);
+        if let Some(cloud) = &self.redis_cloud {
+            cloud.begin();
+        }
         if let Some(metrics) = &self.metrics {
             metrics.begin(&mut self.tasks, &self.stop);
         }
@@ -259,7 +270,12 @@ impl Listeners {
                 metrics.shut_down(REQUESTS_WITHIN).await;
             }
         };
-        tokio::join!(self.redis_enterprise.shut_down(REQUESTS_WITHIN), metrics);
+        let cloud = async {
+            if let Some(cloud) = &self.redis_cloud {
+                cloud.shut_down(REQUESTS_WITHIN).await;
+            }
+        };
+        tokio::join!(self.redis_enterprise.shut_down(REQUESTS_WITHIN), cloud, metrics);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(REQUESTS_WITHIN, ended).await.is_err() {
             tracing::warn!("background work of a dialect did not end in time");

@@ -21,6 +21,7 @@ fn serve(directory: &std::path::Path, port: u16) -> std::process::Command {
         .arg(directory.join("data"))
         .env("PILOTHOUSE_SERVER__RUN_AS", "65534:65534")
         .env("PILOTHOUSE_LISTEN__REDIS_ENTERPRISE", format!("127.0.0.1:{port}"))
+        .env("PILOTHOUSE_LISTEN__REDIS_CLOUD", "off")
         .env("PILOTHOUSE_LISTEN__METRICS", "off");
     command
 }

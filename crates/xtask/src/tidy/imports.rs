@@ -3,7 +3,7 @@
 use super::root;
 
 /// Crate and what it may use of ours. `server` may use everything; `test-support` only as a dev-dependency.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("planner", &["model"]),
     ("store", &["model"]),
@@ -30,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ),
     ("api", &["control", "model"]),
     ("api-local", &["api", "control", "model"]),
+    ("api-redis-cloud", &["api", "control", "model"]),
     ("api-redis-enterprise", &["api", "control", "model"]),
     ("test-support", &["engine", "runtime", "gateway-protocol", "model"]),
     ("xtask", &[]),

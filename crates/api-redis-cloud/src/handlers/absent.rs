@@ -1,0 +1,56 @@
+//! Calls on features that are not offered here: refused as the specification says (§11, §13.5), never accepted and ignored.
+
+use pilothouse_api::StatusCode;
+use serde_json::json;
+
+use super::{ACCEPTED, content, ok, submit};
+use crate::app::App;
+use crate::call::{Answer, Call};
+use crate::error::Failure;
+
+/// A write on a feature that is switched off.
+pub(crate) async fn switched_off(_app: App, call: Call) -> Answer {
+    Err(Failure::switched_off(&call.request.path))
+}
+
+pub(crate) async fn not_found(_app: App, call: Call) -> Answer {
+    Err(Failure::not_found(format!("{} not found", call.request.path)))
+}
+
+pub(crate) async fn data_integration(_app: App, _call: Call) -> Answer {
+    Ok(ok(&json!([])))
+}
+
+pub(crate) async fn peerings(app: App, call: Call) -> Answer {
+    let subscription = call.number("sid")?;
+    let content = content(&call, Some(subscription), None, json!({}));
+    submit(&app, &call, ACCEPTED, "vpcPeeringGetRequest", content).await
+}
+
+pub(crate) async fn create_peering(app: App, call: Call) -> Answer {
+    let subscription = call.number("sid")?;
+    let body = serde_json::Value::Object(call.body()?);
+    let content = content(&call, Some(subscription), None, body);
+    submit(&app, &call, ACCEPTED, "vpcPeeringCreateRequest", content).await
+}
+
+pub(crate) async fn add_region(app: App, call: Call) -> Answer {
+    let subscription = call.number("sid")?;
+    let body = serde_json::Value::Object(call.body()?);
+    let content = content(&call, Some(subscription), None, body);
+    submit(&app, &call, StatusCode::OK, "activeActiveRegionCreateRequest", content).await
+}
+
+pub(crate) async fn delete_regions(app: App, call: Call) -> Answer {
+    let subscription = call.number("sid")?;
+    let body = serde_json::Value::Object(call.body()?);
+    let content = content(&call, Some(subscription), None, body);
+    submit(&app, &call, StatusCode::OK, "activeActiveRegionDeleteRequest", content).await
+}
+
+pub(crate) async fn update_local(app: App, call: Call) -> Answer {
+    let (subscription, database) = (call.number("sid")?, call.number("did")?);
+    let body = serde_json::Value::Object(call.body()?);
+    let content = content(&call, Some(subscription), Some(database), body);
+    submit(&app, &call, StatusCode::OK, "crdbUpdatePropertiesRequest", content).await
+}

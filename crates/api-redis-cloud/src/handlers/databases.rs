@@ -1,0 +1,220 @@
+//! Databases of Pro subscriptions (specification §10).
+
+use pilothouse_api::StatusCode;
+use pilothouse_control::{DatabaseView, KeyRole, Reply};
+use pilothouse_model::{Lifecycle, TlsMode};
+use serde_json::{Value, json};
+
+use super::subscriptions::find;
+use super::{ACCEPTED, content, ok, submit};
+use crate::app::App;
+use crate::call::{Answer, Call, typed};
+use crate::error::Failure;
+use crate::processing::view::Subscription;
+use crate::translate::show::{self, Shown};
+use crate::translate::{database as asked, time};
+use crate::wire::database::DatabaseRequest;
+use crate::{documents, ids};
+
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 1000;
+const SLOW_ENTRIES: &str = "128";
+
+pub(crate) async fn list(app: App, call: Call) -> Answer {
+    let found = find(&app, &call)?;
+    let offset = call.query_number("offset")?.unwrap_or(0);
+    let limit = call.query_number("limit")?.unwrap_or(LIMIT);
+    if limit == 0 || limit > LIMIT_MAX {
+        return Err(Failure::bad_request(format!("limit lies between 1 and {LIMIT_MAX}")));
+    }
+    let mut views: Vec<&DatabaseView> = found.databases.iter().collect();
+    views.sort_by_key(|view| ids::of_database(app.control(), view.database.id));
+    let databases: Vec<Value> = views
+        .into_iter()
+        .skip(offset)
+        .take(limit)
+        .map(|view| object(&app, &call, &found, view, false))
+        .collect();
+    let links = call.links(&format!(
+        "/subscriptions/{}/databases?offset={offset}&limit={limit}",
+        found.number
+    ));
+    Ok(ok(&json!({
+        "accountId": call.account.number,
+        "subscription": [{
+            "subscriptionId": found.number,
+            "numberOfDatabases": found.databases.len(),
+            "databases": databases,
+            "links": [],
+        }],
+        "links": links,
+    })))
+}
+
+pub(crate) async fn get(app: App, call: Call) -> Answer {
+    let (found, view) = locate(&app, &call)?;
+    let may_write = call.key.role == KeyRole::Owner;
+    let view = app
+        .control()
+        .look_at_servers(vec![view.clone()])
+        .await
+        .pop()
+        .unwrap_or(view);
+    Ok(ok(&object(&app, &call, &found, &view, may_write)))
+}
+
+pub(crate) async fn create(app: App, call: Call) -> Answer {
+    let number = call.number("sid")?;
+    let body = call.body()?;
+    let _: DatabaseRequest = typed(body.clone())?;
+    let content = content(&call, Some(number), None, Value::Object(body));
+    submit(&app, &call, ACCEPTED, "databaseCreateRequest", content).await
+}
+
+pub(crate) async fn update(app: App, call: Call) -> Answer {
+    let body = call.body()?;
+    let _: DatabaseRequest = typed(body.clone())?;
+    on_database(
+        &app,
+        &call,
+        StatusCode::OK,
+        "databaseUpdateRequest",
+        Value::Object(body),
+    )
+    .await
+}
+
+pub(crate) async fn delete(app: App, call: Call) -> Answer {
+    on_database(&app, &call, StatusCode::OK, "databaseDeleteRequest", json!({})).await
+}
+
+pub(crate) async fn flush(app: App, call: Call) -> Answer {
+    on_database(&app, &call, StatusCode::OK, "crdbFlushRequest", json!({})).await
+}
+
+pub(crate) async fn backup(app: App, call: Call) -> Answer {
+    let body = Value::Object(call.body()?);
+    on_database(&app, &call, StatusCode::OK, "databaseBackupRequest", body).await
+}
+
+pub(crate) async fn backup_status(app: App, call: Call) -> Answer {
+    let region = call.request.query.get("regionName").map(str::to_owned);
+    let body = json!({ "regionName": region });
+    on_database(&app, &call, StatusCode::OK, "databaseBackupStatusRequest", body).await
+}
+
+pub(crate) async fn import(app: App, call: Call) -> Answer {
+    let body = Value::Object(call.body()?);
+    on_database(&app, &call, StatusCode::OK, "databaseImportRequest", body).await
+}
+
+pub(crate) async fn import_status(app: App, call: Call) -> Answer {
+    on_database(&app, &call, StatusCode::OK, "databaseImportStatusRequest", json!({})).await
+}
+
+pub(crate) async fn upgrade(app: App, call: Call) -> Answer {
+    let mut body = call.body()?;
+    // What one client calls the field (§6, aliases).
+    if let Some(version) = body.remove("redisVersion") {
+        body.entry("targetRedisVersion").or_insert(version);
+    }
+    let body = Value::Object(body);
+    on_database(&app, &call, StatusCode::OK, "databaseUpgradeRedisVersionRequest", body).await
+}
+
+async fn on_database(app: &App, call: &Call, status: StatusCode, command: &str, body: Value) -> Answer {
+    let content = content(call, Some(call.number("sid")?), Some(call.number("did")?), body);
+    submit(app, call, status, command, content).await
+}
+
+pub(crate) async fn target_versions(app: App, call: Call) -> Answer {
+    let (_, view) = locate(&app, &call)?;
+    let present = view.database.spec.version;
+    let mut newer: Vec<String> = asked::installed(app.control())
+        .into_iter()
+        .filter(|version| *version > present)
+        .map(asked::short)
+        .collect();
+    newer.dedup();
+    let targets: Vec<Value> = newer
+        .into_iter()
+        .map(|version| json!({ "redisVersion": version }))
+        .collect();
+    Ok(ok(&json!({ "targets": targets })))
+}
+
+pub(crate) async fn certificate(app: App, call: Call) -> Answer {
+    let (found, view) = locate(&app, &call)?;
+    let pair = app.control().certificate(pilothouse_control::ENDPOINT_CERTIFICATE);
+    match pair.filter(|_| view.database.spec.network.tls == TlsMode::Enabled) {
+        Some(pair) => Ok(ok(&json!({ "publicCertificatePEMString": pair.certificate }))),
+        None => Err(Failure::not_found(format!(
+            "the database {} of {} speaks no TLS",
+            view.database.name, found.name
+        ))),
+    }
+}
+
+pub(crate) async fn slow_log(app: App, call: Call) -> Answer {
+    let (found, view) = locate(&app, &call)?;
+    let number = ids::of_database(app.control(), view.database.id);
+    let command = [b"SLOWLOG".to_vec(), b"GET".to_vec(), SLOW_ENTRIES.into()].to_vec();
+    let entries = match app.control().execute(&call.caller, view.database.id, command).await? {
+        Reply::Array(entries) => entries.iter().filter_map(slow_entry).collect(),
+        _ => Vec::new(),
+    };
+    let path = format!("/subscriptions/{}/databases/{number}/slow-log", found.number);
+    Ok(ok(
+        &json!({ "entries": Value::Array(entries), "links": call.links(&path) }),
+    ))
+}
+
+/// One entry of `SLOWLOG GET`: id, Unix time, microseconds, arguments.
+fn slow_entry(entry: &Reply) -> Option<Value> {
+    let Reply::Array(fields) = entry else { return None };
+    let [
+        Reply::Integer(id),
+        Reply::Integer(at),
+        Reply::Integer(micros),
+        Reply::Array(arguments),
+        ..,
+    ] = fields.as_slice()
+    else {
+        return None;
+    };
+    let words: Vec<String> = arguments
+        .iter()
+        .filter_map(|argument| match argument {
+            Reply::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        })
+        .collect();
+    let started = pilothouse_model::Timestamp::from_millis(at.saturating_mul(1000));
+    Some(json!({ "id": id, "startTime": time::millis(started), "duration": micros, "arguments": words.join(" ") }))
+}
+
+/// The database that the path names, which must be in the subscription that it names.
+pub(super) fn locate(app: &App, call: &Call) -> Result<(Subscription, DatabaseView), Failure> {
+    let found = find(app, call)?;
+    let number = call.number("did")?;
+    let view = found
+        .databases
+        .iter()
+        .find(|view| ids::of_database(app.control(), view.database.id) == number)
+        .filter(|view| view.lifecycle != Lifecycle::Deleting || view.database.deleted_at.is_some())
+        .cloned();
+    let unknown = || Failure::not_found(format!("Database {number} not found in subscription {}", found.number));
+    let view = view.ok_or_else(unknown)?;
+    Ok((found, view))
+}
+
+fn object(app: &App, call: &Call, found: &Subscription, view: &DatabaseView, with_password: bool) -> Value {
+    let number = ids::of_database(app.control(), view.database.id);
+    let shown = Shown {
+        view,
+        document: documents::database(app.control(), view.database.id),
+        subscription: found.document.as_ref(),
+        links: call.links(&format!("/subscriptions/{}/databases/{number}", found.number)),
+    };
+    show::database(app.control(), &shown, with_password)
+}

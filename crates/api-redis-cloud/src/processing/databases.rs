@@ -1,0 +1,250 @@
+//! Databases of subscriptions (specification §4, §10).
+
+use pilothouse_control::{CreateDatabase, DatabaseView, Processed, RequestOptions, UpdateDatabase, UpgradeDatabase};
+use pilothouse_model::{DatabaseSpec, Lifecycle, Subject, TlsMode};
+use serde_json::{Value, json};
+
+use super::subscriptions::{check_pending, find, find_active};
+use super::view::Subscription;
+use super::{Outcome, Task};
+use crate::documents::{self, DatabaseDocument};
+use crate::error::TaskError;
+use crate::ids;
+use crate::translate::database::{self as asked, Around};
+use crate::translate::{show, size};
+use crate::wire::database::{DatabaseRequest, Throughput, ThroughputBy};
+
+pub(super) async fn create(task: &Task<'_>) -> Outcome {
+    let request: DatabaseRequest = task.typed()?;
+    let found = find_active(task)?;
+    let mut drafted = asked::create(&request, &around(task, &found))?;
+    check_name(&found, drafted.name.as_str(), None)?;
+    if request.dry_run == Some(true) {
+        let region = found.document.as_ref().map_or("us-east-1", |document| &document.region);
+        let price = show::price(drafted.name.as_str(), region, 1 + u64::from(drafted.spec.replicas));
+        return Ok(Processed::Answered(json!({ "resource": { "pricing": [price] } })));
+    }
+    drafted.document.steps = growth(task, &found, drafted.spec.memory_bytes);
+    drafted.document.holds_subscription = drafted.document.steps > 0;
+    if drafted.document.holds_subscription {
+        check_pending(task, Some(found.number))?;
+    }
+    bring_certificate(task, &drafted.spec).await?;
+    let (number, group, name) = (found.number, found.id, drafted.name.clone());
+    let tenant = task.pending.operation.tenant;
+    let caller = task.settling_with(move |view| {
+        let made = view
+            .databases_named(Some(tenant), name.as_str())
+            .filter(|database| database.group == group && database.deleted_at.is_none())
+            .last()
+            .map(|database| database.id);
+        let made = made.and_then(|id| view.wire_number(ids::DATABASE, &Subject::Database(id)));
+        json!({ "resourceId": made, "additionalResourceId": number })
+    });
+    let command = CreateDatabase {
+        name: drafted.name,
+        spec: drafted.spec,
+        group: found.id,
+        wire_id: None,
+        documents: vec![drafted.document.write()?],
+    };
+    task.app
+        .control()
+        .create_database(&caller, command, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}
+
+/// Databases with TLS need a certificate to show.
+pub(super) async fn bring_certificate(task: &Task<'_>, spec: &DatabaseSpec) -> Result<(), TaskError> {
+    if spec.network.tls == TlsMode::Enabled {
+        task.app.ensure_endpoint_certificate().await?;
+    }
+    Ok(())
+}
+
+/// Steps of capacity that the subscription must grow by to hold so many bytes more.
+fn growth(task: &Task<'_>, found: &Subscription, more: u64) -> u32 {
+    let Some(document) = &found.document else { return 0 };
+    let grown: u32 = found
+        .databases
+        .iter()
+        .filter_map(|view| documents::database(task.app.control(), view.database.id))
+        .map(|document| document.steps)
+        .sum();
+    let needed = size::steps(found.bytes() + more, task.app.options().capacity_step_gb);
+    needed.saturating_sub(document.steps.saturating_add(grown))
+}
+
+fn around<'a>(task: &'a Task<'_>, found: &'a Subscription) -> Around<'a> {
+    Around {
+        control: task.app.control(),
+        public_access: found
+            .document
+            .as_ref()
+            .is_none_or(|document| document.public_endpoint_access),
+        cidr: found.document.as_ref().map_or(&[], |document| &document.cidr),
+    }
+}
+
+fn check_name(found: &Subscription, name: &str, but: Option<&DatabaseView>) -> Result<(), TaskError> {
+    let taken = found
+        .databases
+        .iter()
+        .filter(|view| view.database.deleted_at.is_none())
+        .filter(|view| but.is_none_or(|but| but.database.id != view.database.id))
+        .any(|view| view.database.name.as_str() == name);
+    if taken {
+        let why = format!("subscription {} has a database {name} already", found.number);
+        return Err(TaskError::new("DATABASE_NAME_EXISTS", why));
+    }
+    Ok(())
+}
+
+/// The database that the task is about, in the subscription that it is about.
+pub(super) fn locate(task: &Task<'_>, found: &Subscription) -> Result<DatabaseView, TaskError> {
+    let number = task.database.unwrap_or(0);
+    found
+        .databases
+        .iter()
+        .find(|view| ids::of_database(task.app.control(), view.database.id) == number)
+        .cloned()
+        .ok_or_else(|| {
+            let why = format!("there is no database {number} in subscription {}", found.number);
+            TaskError::new("DATABASE_NOT_FOUND", why)
+        })
+}
+
+/// One that may be changed now (§4, V5 and V6).
+pub(super) fn locate_active(task: &Task<'_>) -> Result<(Subscription, DatabaseView), TaskError> {
+    let found = find_active(task)?;
+    let view = locate(task, &found)?;
+    if view.lifecycle != Lifecycle::Active {
+        let state = crate::state::database(&view);
+        let why = format!("database {} is {state}", task.database.unwrap_or(0));
+        return Err(TaskError::new("DATABASE_NOT_ACTIVE", why));
+    }
+    Ok((found, view))
+}
+
+pub(super) fn answer(task: &Task<'_>) -> Value {
+    json!({ "resourceId": task.database, "additionalResourceId": task.subscription })
+}
+
+/// What this API knows of a database; of one that was made elsewhere, what it would say of a new one.
+fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
+    documents::database(task.app.control(), view.database.id).unwrap_or_else(|| DatabaseDocument {
+        throughput: Throughput {
+            by: ThroughputBy::OperationsPerSecond,
+            value: 1000,
+        },
+        resp_version: "resp2".to_owned(),
+        auto_minor_version_upgrade: true,
+        alerts: Vec::new(),
+        source_ip: view
+            .database
+            .spec
+            .network
+            .source_allow
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        steps: 0,
+        holds_subscription: false,
+        tags: Vec::new(),
+    })
+}
+
+pub(super) async fn update(task: &Task<'_>) -> Outcome {
+    let request: DatabaseRequest = task.typed()?;
+    let (found, view) = locate_active(task)?;
+    let database = &view.database;
+    let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found))?;
+    check_name(&found, drafted.name.as_str(), Some(&view))?;
+    let copies = 1 + u64::from(drafted.spec.replicas);
+    let shrinks =
+        drafted.spec.memory_bytes / copies < database.spec.memory_bytes / (1 + u64::from(database.spec.replicas));
+    let used: u64 = view
+        .observation
+        .servers
+        .values()
+        .filter_map(|seen| seen.facts.as_ref())
+        .map(|facts| facts.used_memory_bytes)
+        .max()
+        .unwrap_or(0);
+    if shrinks && used > drafted.spec.memory_bytes / copies {
+        return Err(TaskError::new(
+            "DATABASE_SIZE_SMALLER_THAN_USAGE",
+            "the data would not fit any more",
+        ));
+    }
+    if request.dry_run == Some(true) {
+        let region = found.document.as_ref().map_or("us-east-1", |document| &document.region);
+        let price = show::price(drafted.name.as_str(), region, copies);
+        return Ok(Processed::Answered(json!({ "resource": { "pricing": [price] } })));
+    }
+    bring_certificate(task, &drafted.spec).await?;
+    let command = UpdateDatabase {
+        name: drafted.name,
+        spec: drafted.spec,
+        expected_generation: database.generation,
+        documents: vec![drafted.document.write()?],
+    };
+    let caller = task.settling(answer(task));
+    task.app
+        .control()
+        .update_database(&caller, database.id, command, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}
+
+pub(super) async fn delete(task: &Task<'_>) -> Outcome {
+    let found = find(task)?;
+    let view = locate(task, &found)?;
+    // What could not be made or is lost can always be removed, whatever its subscription waits for.
+    let broken = matches!(view.lifecycle, Lifecycle::CreationFailed | Lifecycle::Recovery);
+    if !broken {
+        locate_active(task)?;
+    }
+    let caller = task.settling(answer(task));
+    task.app
+        .control()
+        .delete_database(&caller, view.database.id, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}
+
+pub(super) async fn flush(task: &Task<'_>) -> Outcome {
+    let (_, view) = locate_active(task)?;
+    let caller = task.settling(answer(task));
+    task.app
+        .control()
+        .flush_database(&caller, view.database.id, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}
+
+pub(super) async fn upgrade(task: &Task<'_>) -> Outcome {
+    let (_, view) = locate_active(task)?;
+    let wanted = task
+        .body
+        .get("targetRedisVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let invalid = |why: &str| TaskError::new("DATABASE_UPGRADE_INVALID_REDIS_VERSION", why);
+    let version = asked::version(Some(wanted), task.app.control()).map_err(|error| invalid(&error.description))?;
+    if version <= view.database.spec.version {
+        return Err(invalid("the database runs this version or a newer one"));
+    }
+    let command = UpgradeDatabase {
+        version: Some(version),
+        force_restart: false,
+        may_discard_data: false,
+    };
+    let caller = task.settling(answer(task));
+    task.app
+        .control()
+        .upgrade_database(&caller, view.database.id, command, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}

@@ -1,0 +1,139 @@
+//! What the lane of an account does with a task (specification §3, §4): validate, plan, commit. No server is started here.
+
+mod databases;
+mod extras;
+mod subscriptions;
+mod transfers;
+pub(crate) mod view;
+
+use async_trait::async_trait;
+use pilothouse_control::{Caller, Pending, Processed, Processor, Refusal, TenantScope};
+use pilothouse_model::Dialect;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::TaskError;
+
+/// Processes the tasks of every account.
+pub(crate) struct Tasks(App);
+
+impl Tasks {
+    /// For this app.
+    pub(crate) fn new(app: App) -> Self {
+        Self(app)
+    }
+}
+
+/// How the processing of a task ends.
+pub(crate) type Outcome = Result<Processed, TaskError>;
+
+/// A task in hand.
+pub(crate) struct Task<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) pending: &'a Pending,
+    /// The subscription that the path named.
+    pub(crate) subscription: Option<u64>,
+    /// The database that the path named.
+    pub(crate) database: Option<u64>,
+    /// The body.
+    pub(crate) body: Value,
+}
+
+impl Task<'_> {
+    /// Who asked.
+    pub(crate) fn caller(&self) -> Caller {
+        let operation = &self.pending.operation;
+        Caller {
+            dialect: Dialect::RedisCloud,
+            actor: operation.actor.clone(),
+            scope: TenantScope::Only([operation.tenant].into()),
+            tenant: operation.tenant,
+            settles: None,
+        }
+    }
+
+    /// Who asked, for the command that carries the task out: it commits this answer along with its change.
+    pub(crate) fn settling(&self, answer: Value) -> Caller {
+        self.settling_with(move |_| answer.clone())
+    }
+
+    /// As [`Task::settling`], with an answer that is worked out of the state with the change in it.
+    pub(crate) fn settling_with(
+        &self,
+        answer: impl Fn(&pilothouse_control::View) -> Value + Send + Sync + 'static,
+    ) -> Caller {
+        Caller {
+            settles: Some(self.pending.settlement(answer)),
+            ..self.caller()
+        }
+    }
+
+    /// The body as a wire type. The handler has read it as one before.
+    pub(crate) fn typed<T: DeserializeOwned>(&self) -> Result<T, TaskError> {
+        serde_json::from_value(self.body.clone()).map_err(|error| TaskError::new("BAD_REQUEST", error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Processor for Tasks {
+    async fn process(&self, pending: &Pending) -> Result<Processed, Refusal> {
+        let number = |key: &str| pending.body.get(key).and_then(Value::as_u64);
+        let task = Task {
+            app: &self.0,
+            pending,
+            subscription: number("subscription"),
+            database: number("database"),
+            body: pending.body.get("body").cloned().unwrap_or_else(|| json!({})),
+        };
+        let command = pending
+            .operation
+            .request
+            .as_ref()
+            .map_or("", |request| request.command.as_str());
+        Ok(dispatch(&task, command).await?)
+    }
+}
+
+async fn dispatch(task: &Task<'_>, command: &str) -> Outcome {
+    let refused = |code, why: &str| Err(TaskError::new(code, why));
+    match command {
+        "subscriptionCreateRequest" => subscriptions::create(task).await,
+        "subscriptionUpdateRequest" => subscriptions::update(task).await,
+        "subscriptionDeleteRequest" => subscriptions::delete(task).await,
+        "subscriptionMaintenanceWindowsUpdateRequest" => extras::update_maintenance(task).await,
+        "subscriptionResourceTagsUpdateRequest" => extras::update_resource_tags(task).await,
+        "cidrWhiteListGetRequest" => extras::cidr(task),
+        "cidrWhiteListUpdateRequest" => extras::update_cidr(task).await,
+        "databaseCreateRequest" => databases::create(task).await,
+        "databaseUpdateRequest" => databases::update(task).await,
+        "databaseDeleteRequest" => databases::delete(task).await,
+        "crdbFlushRequest" => databases::flush(task).await,
+        "databaseBackupRequest" => transfers::backup(task).await,
+        "databaseBackupStatusRequest" => transfers::backup_status(task),
+        "databaseImportRequest" => transfers::import(task).await,
+        "databaseImportStatusRequest" => transfers::import_status(task),
+        "databaseUpgradeRedisVersionRequest" => databases::upgrade(task).await,
+        "vpcPeeringGetRequest" => {
+            subscriptions::find(task)?;
+            Ok(Processed::Answered(json!({ "resource": { "peerings": [] } })))
+        }
+        "vpcPeeringCreateRequest" => refused(
+            "VPC_PEERING_GENERAL_ERROR",
+            "there are no cloud networks here: use routes of your network, and the CIDR list of the subscription",
+        ),
+        "activeActiveRegionCreateRequest" => refused(
+            "ADDING_REGION_IS_NOT_ALLOWED_WITH_SINGLE_REGION_SUBSCRIPTION",
+            "the subscription has one region",
+        ),
+        "activeActiveRegionDeleteRequest" => refused(
+            "DELETING_REGION_IS_NOT_ALLOWED_WITH_SINGLE_REGION_SUBSCRIPTION",
+            "the subscription has one region",
+        ),
+        "crdbUpdatePropertiesRequest" => refused(
+            "UPDATING_LOCAL_PROPERTIES_NOT_ALLOWED_WITH_SINGLE_REGION_SUBSCRIPTION",
+            "the subscription has one region",
+        ),
+        other => refused("BAD_REQUEST", &format!("{other} is no command of this version")),
+    }
+}

@@ -1,0 +1,246 @@
+//! Subscriptions: made with their databases, changed, removed (specification §4, §9, §13).
+
+use std::time::Duration;
+
+use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed, UpdateDatabase};
+use pilothouse_model::{AnswerPoint, DatabaseName, Subject};
+use serde_json::{Value, json};
+
+use super::databases::bring_certificate;
+use super::view::{Subscription, subscription, subscriptions};
+use super::{Outcome, Task};
+use crate::documents::SubscriptionDocument;
+use crate::error::TaskError;
+use crate::state;
+use crate::translate::database::{self as asked, Around};
+use crate::translate::{show, size, subscription as wanted};
+use crate::wire::database::DatabaseRequest;
+use crate::wire::subscription::SubscriptionRequest;
+use crate::{documents, ids};
+
+/// How long a removed subscription is shown as `deleting`: one client looks for that word only after ten seconds (§4, V9).
+const FAREWELL: Duration = Duration::from_secs(15);
+
+pub(super) async fn create(task: &Task<'_>) -> Outcome {
+    let request: SubscriptionRequest = task.typed()?;
+    let mut document = wanted::create(&request)?;
+    let around = Around {
+        control: task.app.control(),
+        public_access: document.public_endpoint_access,
+        cidr: &[],
+    };
+    let plan = plan(&request, &around)?;
+    let bytes: u64 = plan.iter().map(|drafted| drafted.spec.memory_bytes).sum();
+    if request.dry_run == Some(true) {
+        let pricing = plan.iter().map(|drafted| {
+            let servers = 1 + u64::from(drafted.spec.replicas);
+            show::price(drafted.name.as_str(), &document.region, servers)
+        });
+        return Ok(Processed::Answered(
+            json!({ "resource": { "pricing": pricing.collect::<Vec<Value>>() } }),
+        ));
+    }
+    check_pending(task, None)?;
+    for drafted in &plan {
+        bring_certificate(task, &drafted.spec).await?;
+    }
+    document.steps = size::steps(bytes, task.app.options().capacity_step_gb);
+    let databases = plan
+        .into_iter()
+        .map(|mut drafted| {
+            drafted.document.holds_subscription = true;
+            Ok(CreateDatabase {
+                name: drafted.name,
+                spec: drafted.spec,
+                group: None,
+                wire_id: None,
+                documents: vec![drafted.document.write()?],
+            })
+        })
+        .collect::<Result<Vec<_>, TaskError>>()?;
+    let tenant = task.pending.operation.tenant;
+    let caller = task.settling_with(move |view| {
+        // The newest group of the account is the one of this commit.
+        let group = view.groups_of_tenant(tenant).last().map(|group| group.id);
+        let number = group.and_then(|group| view.wire_number(ids::SUBSCRIPTION, &Subject::Group(group)));
+        json!({ "resourceId": number })
+    });
+    let command = CreateGroup {
+        name: request
+            .name
+            .unwrap_or_else(|| format!("subscription-{}", task.pending.operation.id)),
+        documents: vec![document.write()?],
+        databases,
+    };
+    task.app.control().create_group(&caller, command).await?;
+    Ok(Processed::Settled)
+}
+
+/// The databases that the subscription begins with.
+fn plan(request: &SubscriptionRequest, around: &Around<'_>) -> Result<Vec<asked::Drafted>, TaskError> {
+    let mut plan: Vec<asked::Drafted> = Vec::new();
+    for database in request.databases.iter().flatten() {
+        let quantity = database.quantity.unwrap_or(1);
+        if !(1..=10).contains(&quantity) {
+            return Err(TaskError::new(
+                "DATABASE_INVALID_QUANTITY",
+                "a quantity lies between 1 and 10",
+            ));
+        }
+        let database = DatabaseRequest {
+            redis_version: database.redis_version.clone().or_else(|| request.redis_version.clone()),
+            ..database.clone()
+        };
+        for number in 1..=quantity {
+            let mut drafted = asked::create(&database, around)?;
+            if quantity > 1 {
+                let name = format!("{}-{number}", drafted.name);
+                drafted.name = DatabaseName::parse(name)
+                    .map_err(|error| TaskError::new("DATABASE_INVALID_NAME", error.to_string()))?;
+            }
+            if plan.iter().any(|other| other.name == drafted.name) {
+                let why = format!("two databases would be called {}", drafted.name);
+                return Err(TaskError::new("DATABASE_NAME_DUPLICATE", why));
+            }
+            plan.push(drafted);
+        }
+    }
+    Ok(plan)
+}
+
+/// At most so many subscriptions of an account are non-active at once (§4, V3).
+pub(super) fn check_pending(task: &Task<'_>, but: Option<u64>) -> Result<(), TaskError> {
+    let non_active = subscriptions(task.app, &task.caller())
+        .into_iter()
+        .filter(|found| Some(found.number) != but)
+        .filter(|found| {
+            matches!(
+                found.state,
+                state::Subscription::Pending | state::Subscription::Deleting
+            )
+        })
+        .count();
+    let limit = task.app.options().pending_subscriptions;
+    if non_active < limit {
+        return Ok(());
+    }
+    let why = format!("{non_active} subscriptions are not active yet, and {limit} may be so at once");
+    Err(TaskError::new("TOO_MANY_PENDING_SUBSCRIPTIONS", why))
+}
+
+/// The subscription that the task is about.
+pub(super) fn find(task: &Task<'_>) -> Result<Subscription, TaskError> {
+    let number = task.subscription.unwrap_or(0);
+    subscription(task.app, &task.caller(), number)
+        .ok_or_else(|| TaskError::new("SUBSCRIPTION_NOT_FOUND", format!("there is no subscription {number}")))
+}
+
+/// One that may be changed now (§4, V5).
+pub(super) fn find_active(task: &Task<'_>) -> Result<Subscription, TaskError> {
+    let found = find(task)?;
+    if found.state != state::Subscription::Active {
+        let why = format!("subscription {} is {}", found.number, found.state.as_str());
+        return Err(TaskError::new("SUBSCRIPTION_NOT_ACTIVE", why));
+    }
+    Ok(found)
+}
+
+/// One that may be changed now and is not the one that holds what was made elsewhere.
+pub(super) fn find_own(
+    task: &Task<'_>,
+) -> Result<(Subscription, pilothouse_model::GroupId, SubscriptionDocument), TaskError> {
+    let found = find_active(task)?;
+    let fixed = || {
+        TaskError::new(
+            "BAD_REQUEST",
+            "this subscription holds what was made elsewhere and cannot be changed",
+        )
+    };
+    let id = found.id.ok_or_else(fixed)?;
+    let document = found.document.clone().ok_or_else(fixed)?;
+    Ok((found, id, document))
+}
+
+pub(super) async fn update(task: &Task<'_>) -> Outcome {
+    let request: SubscriptionRequest = task.typed()?;
+    let (found, id, mut document) = find_own(task)?;
+    wanted::check_payment(request.payment_method_id)?;
+    if let Some(method) = request.payment_method {
+        document.payment_method = method;
+    }
+    if request.payment_method_id.is_some() {
+        document.payment_method_id = request.payment_method_id;
+    }
+    if let Some(access) = request.public_endpoint_access {
+        document.public_endpoint_access = access;
+    }
+    apply_sources(task, &found, &document).await?;
+    let change = GroupChange {
+        name: request.name,
+        documents: vec![document.write()?],
+    };
+    let caller = task.settling(json!({ "resourceId": found.number }));
+    task.app.control().update_group(&caller, id, change).await?;
+    Ok(Processed::Settled)
+}
+
+pub(super) async fn delete(task: &Task<'_>) -> Outcome {
+    let found = find(task)?;
+    let Some(id) = found.id else {
+        return Err(TaskError::new(
+            "SUBSCRIPTION_IN_USE",
+            "this subscription holds what was made elsewhere and cannot be removed",
+        ));
+    };
+    if matches!(
+        found.state,
+        state::Subscription::Pending | state::Subscription::Deleting
+    ) {
+        let why = format!("subscription {} is {}", found.number, found.state.as_str());
+        return Err(TaskError::new("SUBSCRIPTION_NOT_ACTIVE", why));
+    }
+    if found.databases.iter().any(|view| view.database.deleted_at.is_none()) {
+        let why = format!("subscription {} has databases: delete them first", found.number);
+        return Err(TaskError::new("SUBSCRIPTION_IN_USE", why));
+    }
+    check_pending(task, Some(found.number))?;
+    let caller = task.settling(json!({ "resourceId": found.number }));
+    task.app.control().delete_group(&caller, id, FAREWELL).await?;
+    Ok(Processed::Settled)
+}
+
+/// Brings the source lists of all databases in line with the subscription's. Done before the subscription says so: repeated after a
+/// crash, it changes nothing twice.
+pub(super) async fn apply_sources(
+    task: &Task<'_>,
+    found: &Subscription,
+    document: &SubscriptionDocument,
+) -> Result<(), TaskError> {
+    let around = Around {
+        control: task.app.control(),
+        public_access: document.public_endpoint_access,
+        cidr: &document.cidr,
+    };
+    for view in found.databases.iter().filter(|view| view.database.deleted_at.is_none()) {
+        let database = &view.database;
+        let Some(known) = documents::database(task.app.control(), database.id) else {
+            continue;
+        };
+        let drafted = asked::update(&DatabaseRequest::default(), database, &known, &around)?;
+        let command = UpdateDatabase {
+            name: drafted.name,
+            spec: drafted.spec,
+            expected_generation: database.generation,
+            documents: Vec::new(),
+        };
+        let options = pilothouse_control::RequestOptions {
+            answer: AnswerPoint::Processed,
+            dry_run: false,
+        };
+        task.app
+            .control()
+            .update_database(&task.caller(), database.id, command, options)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! What was asked of a database, as the core takes it: checked by the rules of this API (specification §10.1, §10.2, §16).
+
+mod backup;
+mod checks;
+mod create;
+mod replica;
+mod sources;
+mod update;
+mod versions;
+
+use pilothouse_control::Control;
+use pilothouse_model::{DatabaseName, DatabaseSpec};
+
+use crate::documents::DatabaseDocument;
+
+pub(crate) use backup::{location, without_login};
+pub(crate) use create::create;
+pub(crate) use sources::PRIVATE_RANGES;
+pub(crate) use update::update;
+pub(crate) use versions::{installed, short, version};
+
+/// The core's side of translation.
+pub(crate) struct Around<'a> {
+    /// Seals, generates, and knows what is installed.
+    pub(crate) control: &'a Control,
+    /// Whether the subscription lets public addresses in.
+    pub(crate) public_access: bool,
+    /// The source filter of the subscription; empty for none.
+    pub(crate) cidr: &'a [String],
+}
+
+/// A database to be made.
+pub(crate) struct Drafted {
+    pub(crate) name: DatabaseName,
+    pub(crate) spec: DatabaseSpec,
+    pub(crate) document: DatabaseDocument,
+}

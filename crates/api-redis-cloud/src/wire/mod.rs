@@ -1,0 +1,4 @@
+//! What goes over the wire, as serde types.
+
+pub(crate) mod database;
+pub(crate) mod subscription;
