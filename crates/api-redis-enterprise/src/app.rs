@@ -18,6 +18,7 @@ use crate::auth::{self, Permission};
 use crate::call::Call;
 use crate::error::Failure;
 use crate::ids;
+use crate::mail::{self, Outbox};
 use crate::routes::{Handler, ROUTES};
 use crate::settings::{Settings, SettingsCache};
 use crate::tokens::Tokens;
@@ -76,6 +77,7 @@ pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterp
         last_logins: Mutex::default(),
         tasks: TaskTracker::new(),
         board: Board::default(),
+        outbox: Outbox::default(),
         control,
         options,
     }));
@@ -128,7 +130,7 @@ impl RedisEnterprise {
     /// Finishes a bootstrap that was interrupted, then does the background work until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         crate::handlers::bootstrap::resume(&self.0).await;
-        crate::alerts::run(&self.0, &stop).await;
+        tokio::join!(crate::alerts::run(&self.0, &stop), mail::run(&self.0, &stop));
         // They hold us and we hold them: without this neither would ever go.
         self.0.0.listeners.store(None);
         self.0.0.tasks.close();
@@ -161,6 +163,8 @@ struct Inner {
     last_logins: Mutex<HashMap<UserId, Timestamp>>,
     /// Which alerts hold.
     board: Board,
+    /// Mail about them that waits to be sent.
+    outbox: Outbox,
     /// Owner of the tasks that requests begin and do not wait for.
     tasks: TaskTracker,
 }
@@ -204,6 +208,11 @@ impl App {
     /// Which alerts hold.
     pub(crate) fn board(&self) -> &Board {
         &self.0.board
+    }
+
+    /// Mail that waits to be sent.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     /// Owner of tasks that outlive their request.

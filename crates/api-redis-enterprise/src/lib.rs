@@ -19,6 +19,7 @@ mod error;
 mod fields;
 mod handlers;
 mod ids;
+mod mail;
 mod routes;
 mod settings;
 mod state;

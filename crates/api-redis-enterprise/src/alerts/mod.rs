@@ -1,7 +1,8 @@
 //! Alerts: every few seconds what holds of the cluster, its nodes and its databases is compared with the settings.
 //!
 //! [`Board`] keeps what was found last: whether an alert holds, since when, and the values that it was judged by. What somebody
-//! was told of is kept in a document of its subject, so that a restart repeats nothing. An enabled alert that begins or ends to hold is an event, and so a line in the log.
+//! was told of is kept in a document of its subject, so that a restart repeats nothing. An enabled alert that begins or ends to hold is
+//! an event, and so a line in the log, and a letter to those who asked for one.
 
 mod board;
 mod cluster;
@@ -19,6 +20,7 @@ pub(crate) use board::{Board, Reading};
 
 use crate::app::App;
 use crate::auth::own_caller;
+use crate::mail;
 use board::Update;
 use nodes::Sample;
 
@@ -76,12 +78,13 @@ fn recall(app: &App, readings: &[Reading]) {
     }
 }
 
-/// Writes an event for each alert that is news, and what was told with it.
+/// Writes an event for each alert that is news, and what was told with it; then posts the letters.
 async fn tell(app: &App, update: Update) {
     let mut silent = update.changed;
     for reading in update.news {
         silent.remove(&reading.subject);
         keep(app, reading.subject, Some(event(app, &reading))).await;
+        mail::tell(app, &reading).await;
     }
     for subject in silent {
         keep(app, subject, None).await;

@@ -11,8 +11,8 @@ use crate::call::{Answer, Call, ok, ok_empty};
 use crate::error::Failure;
 use crate::handlers::certificates;
 use crate::settings::{CLUSTER, Settings};
-use crate::wire::cluster::SETTINGS;
-use crate::{documents, fields, translate};
+use crate::wire::cluster::{SETTINGS, SMTP_PASSWORD};
+use crate::{documents, fields, mail, translate};
 
 /// Policy keys that the cluster object repeats.
 const MIRRORED: [&str; 7] = [
@@ -24,8 +24,6 @@ const MIRRORED: [&str; 7] = [
     "default_sharded_proxy_policy",
     "default_non_sharded_proxy_policy",
 ];
-/// Where the password of the mail server is kept, sealed; shown by no answer.
-const SMTP_PASSWORD: &str = "sealed_smtp_password";
 
 pub(crate) async fn get(app: App, _call: Call) -> Answer {
     Ok(ok(&shown(&app, &app.settings().cluster)))
@@ -169,6 +167,13 @@ fn check_honoured(changes: &JsonObject) -> Result<(), Failure> {
         .is_some_and(|url| !url.is_empty())
     {
         return refused("backups to S3 are not available on this cluster");
+    }
+    if changes
+        .get("email_from")
+        .and_then(Value::as_str)
+        .is_some_and(|sender| !sender.is_empty() && !mail::is_sender(sender))
+    {
+        return refused("email_from must be an address that mail can be sent from");
     }
     Ok(())
 }

@@ -11,11 +11,8 @@ use crate::call::{Answer, Call, ok, ok_empty, typed};
 use crate::error::Failure;
 use crate::translate::permissions;
 use crate::translate::user::{UserContext, check_password, roles_of_word, shown};
-use crate::wire::user::{SETTINGS, UserObject, UserRequest};
+use crate::wire::user::{DOCUMENT, SETTINGS, UserObject, UserRequest};
 use crate::{documents, fields, ids};
-
-/// Document of a user: what is only stored and shown.
-const DOCUMENT: &str = "user";
 
 pub(crate) async fn list(app: App, _call: Call) -> Answer {
     // A user whom another API made has a number here too.

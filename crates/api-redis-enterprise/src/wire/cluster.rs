@@ -8,6 +8,9 @@ const PORT: Kind = Kind::Int(1024, 65535);
 const SWITCH: Kind = Kind::Word(&["enabled", "disabled", "auto"]);
 const TLS_VERSION: Kind = Kind::Word(&["1.2", "1.3"]);
 
+/// Where the password of the mail server is kept, sealed; shown by no answer.
+pub(crate) const SMTP_PASSWORD: &str = "sealed_smtp_password";
+
 /// What an alert's settings are until they are changed: certificates, license and storage are watched.
 pub(crate) const DEFAULT_ALERT_SETTINGS: &str = r#"{
     "cluster_ca_cert_about_to_expire": {"enabled": true, "threshold": "90"},

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::fields::Default::{Absent, Bool, Empty};
 use crate::fields::{ANY_INT, Field, Kind, rw};
 
-/// What of a user is only stored and shown: to whom alerts would be mailed.
+/// Document of a user: the keys of [`SETTINGS`].
+pub(crate) const DOCUMENT: &str = "user";
+
+/// What only this API knows of a user, most of all which alerts are mailed.
 pub(crate) const SETTINGS: &[Field] = &[
     rw("email_alerts", Kind::Bool, Bool(false)),
     rw("bdbs_email_alerts", Kind::Texts, Empty),
