@@ -1,9 +1,12 @@
 """The flow that every client of this API goes through: subscription, databases, data, change, removal."""
 
+import json
+import subprocess
+
 import pytest
 import redis
 
-from support.cloud import database, subscription
+from support.cloud import Cloud, database, subscription
 
 LIVES = "/subscriptions/{}/databases/{}"
 
@@ -116,3 +119,20 @@ def test_malformed_requests_are_told_at_once(cloud, pilothouse):
     assert missing.status_code == 404 and missing.json()["error"] == "Not Found" and missing.json()["path"] == "/v1/subscriptions/4711"
     cloud.session.headers["x-api-secret-key"] = "secret-of-the-account-40"
     assert cloud.call("GET", "/").status_code == 401, "the keys of two accounts do not go together"
+
+
+def test_accounts_are_made_and_listed_by_the_operator(pilothouse):
+    def run(*words):
+        made = subprocess.run([pilothouse.program, "redis-cloud", "account", *words, "-o", "json", "--data-dir", str(pilothouse.data)],
+                              capture_output=True, text=True, timeout=20)
+        return made.returncode, made.stdout and json.loads(made.stdout), made.stderr
+
+    code, issued, _ = run("create", "team-a")
+    assert code == 0 and issued["account"]["tenant"] == "team-a"
+    cloud = Cloud(pilothouse.cloud_port, "nobody")
+    cloud.session.headers.update({"x-api-key": issued["access_key"], "x-api-secret-key": issued["secret_key"]})
+    assert cloud.get("/")["account"]["name"] == "team-a"
+    code, _, error = run("create", "team-a")
+    assert code == 5 and "taken" in error
+    code, listed, _ = run("list")
+    assert code == 0 and "team-a" in [account["name"] for account in listed] and issued["secret_key"] not in json.dumps(listed)

@@ -53,7 +53,7 @@ impl App {
     }
 
     /// Runs a command to its end even when the client hangs up: commands are not cancel-safe.
-    async fn detached<T: Send + 'static>(
+    pub(crate) async fn detached<T: Send + 'static>(
         &self,
         command: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {

@@ -8,6 +8,7 @@
 //!
 //! The files are those of every dialect, less `ids`: the ids here are the core's own.
 
+mod accounts;
 mod auth;
 mod error;
 mod extract;

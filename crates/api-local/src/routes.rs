@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::routing::{get, post};
 
+use crate::accounts;
 use crate::error::Failure;
 use crate::handlers::{self, App};
 
@@ -20,6 +21,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/databases/{database}/logs", get(handlers::logs))
         .route("/events", get(handlers::all_events))
         .route("/operations/{operation}", get(handlers::operation))
+        .route("/accounts/redis-cloud", get(accounts::list).post(accounts::create))
         .route("/seed/{dialect}", post(handlers::seed))
         .fallback(|| async { Failure::unknown_path() })
         .method_not_allowed_fallback(|| async { Failure::other_method() })

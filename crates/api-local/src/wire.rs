@@ -216,3 +216,37 @@ pub struct ErrorView {
     /// One sentence.
     pub message: String,
 }
+
+/// An account of an API whose clients show a pair of keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// The tenant that it is a view of.
+    pub tenant: String,
+    /// The holders of its secret keys.
+    pub keys: Vec<String>,
+}
+
+/// What makes an account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountRequest {
+    /// Its name.
+    pub name: String,
+    /// The tenant that it is a view of; without one it gets its own.
+    #[serde(default)]
+    pub tenant: Option<String>,
+}
+
+/// An account that was made, with its keys: they are shown this once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IssuedView {
+    /// The account.
+    pub account: AccountView,
+    /// The key that names the account.
+    pub access_key: String,
+    /// The secret key of its first holder.
+    pub secret_key: String,
+}

@@ -111,6 +111,16 @@ Databases that other APIs made are shown and changed here as well. The socket is
 runs the control plane, and root.")]
     Db(Db),
 
+    /// The Redis Cloud API: its accounts, over the local socket
+    #[command(after_help = "\
+Examples:
+  pilothouse redis-cloud account list
+  pilothouse redis-cloud account create team-a
+  pilothouse redis-cloud account create ops --tenant default
+
+The keys of a new account are shown once and kept nowhere.")]
+    RedisCloud(RedisCloud),
+
     /// Print the completion script of a shell
     #[command(after_help = "\
 Examples:
@@ -191,6 +201,45 @@ impl Place {
             .into_iter()
             .collect()
     }
+}
+
+/// `pilothouse redis-cloud`
+#[derive(Debug, Args)]
+pub struct RedisCloud {
+    /// Where the configuration and the data are.
+    #[command(flatten)]
+    pub place: Place,
+
+    /// How results are shown
+    #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
+    pub output: Output,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RedisCloudCommand,
+}
+
+/// What is managed of the Redis Cloud API.
+#[derive(Debug, Subcommand)]
+pub enum RedisCloudCommand {
+    /// Accounts: each is a view of one tenant, with a pair of keys
+    #[command(subcommand)]
+    Account(AccountCommand),
+}
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// List the accounts
+    List,
+    /// Make an account and show its keys
+    Create {
+        /// Its name
+        name: String,
+        /// The tenant that it is a view of; without one it gets its own
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
 }
 
 /// `pilothouse gateway`

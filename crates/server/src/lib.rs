@@ -5,6 +5,7 @@
 //!
 //! It never decides anything about a database, and never speaks to a database server. Start reading at [`program::run`].
 
+pub mod accounts;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

@@ -10,12 +10,14 @@ use pilothouse_gateway::{GatewayOptions, GatewayRunError};
 use pilothouse_model::Secret;
 use pilothouse_runtime_local::LocalRuntime;
 
-use crate::cli::{Cli, Command, Db, Doctor, Gateway, Output, Place, Seed, SeedDialect, Serve, exit};
+use crate::cli::{
+    Cli, Command, Db, Doctor, Gateway, Output, Place, RedisCloud, RedisCloudCommand, Seed, SeedDialect, Serve, exit,
+};
 use crate::config::{self, ConfigErrors, Configuration, Sources};
 use crate::data_dir::{DataDir, DataDirError, Layout};
 use crate::local::wire::AcceptedView;
 use crate::local::{ClientError, LocalClient};
-use crate::{db, doctor, logging, output, serve, wiring};
+use crate::{accounts, db, doctor, logging, output, serve, wiring};
 
 /// Runs the program; `main` does nothing else.
 pub fn run() -> ExitCode {
@@ -34,6 +36,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Doctor(arguments) => doctor(&arguments),
         Command::Seed(arguments) => seed(&arguments),
         Command::Db(arguments) => database(arguments),
+        Command::RedisCloud(arguments) => redis_cloud(arguments),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "pilothouse", &mut std::io::stdout());
             Ok(exit::OK)
@@ -117,6 +120,13 @@ async fn examine(configuration: &Configuration) -> anyhow::Result<doctor::Report
 fn database(arguments: Db) -> anyhow::Result<u8> {
     let client = client(&arguments.place)?;
     runtime()?.block_on(db::run(&client, arguments))?;
+    Ok(exit::OK)
+}
+
+fn redis_cloud(arguments: RedisCloud) -> anyhow::Result<u8> {
+    let client = client(&arguments.place)?;
+    let RedisCloudCommand::Account(command) = arguments.command;
+    runtime()?.block_on(accounts::run(&client, command, arguments.output))?;
     Ok(exit::OK)
 }
 
