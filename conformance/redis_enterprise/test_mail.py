@@ -99,8 +99,9 @@ def tls(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pilothouse(tls):
-    """One that trusts the certificate of the mail server."""
-    with Pilothouse(SSL_CERT_FILE=str(tls[0])) as pilothouse:
+    """One that trusts the certificate of the mail server, and tells of every attempt."""
+    log = "info,pilothouse_api_redis_enterprise::mail=debug"
+    with Pilothouse(SSL_CERT_FILE=str(tls[0]), PILOTHOUSE_SERVER__LOG=log) as pilothouse:
         pilothouse.start()
         pilothouse.api.bootstrap()
         yield pilothouse
@@ -218,6 +219,23 @@ def test_a_mail_that_is_refused_is_told_once(pilothouse, api, fault, reason):
         assert len(told()) == 1 and not mail.about(ALERT, f"{fault}@refused.local")
     warned = [line for line in pilothouse.log().splitlines() if "cannot be sent" in line and f"{fault}@refused.local" in line]
     assert len(warned) == 1, warned
+    invariants.no_secrets_in_log(pilothouse, PASSWORD)
+
+
+def test_a_server_that_nobody_vouches_for_gets_nothing(pilothouse, api, tmp_path):
+    bdb, reader = api.create("wary", email_alerts=True), "wary@readers.local"
+    user(api, reader, email_alerts=True, bdbs_email_alerts=[str(bdb["uid"])])
+    before = len(pilothouse.log())
+    with MailServer(mode="tls", tls=certificate(tmp_path)[1]) as mail:
+        configure(api, mail.port, "tls")
+        alert_below(api, bdb["uid"], 5)
+
+        def tried():
+            return [line for line in pilothouse.log()[before:].splitlines() if "not sent yet" in line and "certificate" in line]
+
+        wait.until("an attempt that fails", tried, SECONDS)
+        assert not mail.letters
+    api.put("/v1/cluster", {"email_alerts": False})
     invariants.no_secrets_in_log(pilothouse, PASSWORD)
 
 
