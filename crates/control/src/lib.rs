@@ -63,4 +63,5 @@ pub use pilothouse_engine::Reply;
 pub use pilothouse_gateway_protocol::EndpointLoad;
 pub use pilothouse_store::{View, WireId};
 pub use statistics::{Interval, Metric, Sample, StatSubject, Statistics};
+pub use transfer::SourceStanding;
 pub use view::DatabaseView;

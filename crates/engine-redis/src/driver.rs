@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use pilothouse_engine::{
     BinaryProbe, Capabilities, Deadline, DiscoveredVersion, Engine, EngineError, ErrorClass, LaunchDescription,
-    ManagementAccess, ServerDirectory, ServerSettings, Session,
+    LostSource, ManagementAccess, ServerDirectory, ServerSettings, Session,
 };
 use pilothouse_model::{DatabaseSpec, EngineKind, EngineVersion, Persistence};
 
@@ -69,7 +69,7 @@ impl Engine for RedisEngine {
         users::RESERVED
     }
 
-    fn explain_lost_source(&self, printed: &[String]) -> Option<String> {
+    fn explain_lost_source(&self, printed: &[String]) -> Option<LostSource> {
         lost_source::explain(printed)
     }
 

@@ -48,6 +48,9 @@ pub(crate) async fn apply(
     let (current, list) = ask(client, &wanted, &link, deadline).await?;
     if !current.follows_stranger() {
         wanted.extend(link);
+    } else if settings.tls.is_none() {
+        // The link to the stranger may need them until it is cut.
+        wanted.retain(|want| !TLS_FILES.contains(&want.name));
     }
     applied.replication_secret = Some(settings.replication_secret.clone());
     let opening = settings.fence == Fence::Open;

@@ -1,7 +1,7 @@
 //! Who follows whom.
 
 use pilothouse_engine::{Deadline, EngineError, ErrorClass, Peer, SyncSource};
-use pilothouse_model::{ReplicationFacts, Secret, ServerRole};
+use pilothouse_model::{ReplicationFacts, Secret, ServerRole, SyncProgress};
 
 use crate::client::{Client, Command, check_all, text_of};
 use crate::config::yes_no;
@@ -12,7 +12,9 @@ use crate::users::REPLICATION_LOGIN;
 
 /// What the server says of replication.
 pub(crate) async fn replication(client: &mut Client, deadline: Deadline) -> Result<ReplicationFacts, EngineError> {
-    let reply = client.call(&Command::new(["INFO", "replication"]), deadline).await?;
+    // Progress of a sync without a file stands in the other section.
+    let ask = Command::new(["INFO", "replication", "persistence"]);
+    let reply = client.call(&ask, deadline).await?;
     facts(&Info::from_reply(&reply)?)
 }
 
@@ -56,7 +58,19 @@ pub(crate) fn facts(info: &Info) -> Result<ReplicationFacts, EngineError> {
             None
         },
         online_replicas: online_replicas(info),
+        sync: (replica && info.flag("master_sync_in_progress")).then(|| progress(info)),
     })
+}
+
+/// How far the sync is. What goes straight into memory is counted as loaded, what goes into a file as read. A size that is not known yet
+/// is said as 0 or -1.
+fn progress(info: &Info) -> SyncProgress {
+    let number = |name| info.number::<u64>(name).filter(|number| *number > 0);
+    let loaded = number("loading_loaded_bytes").filter(|_| info.flag("loading") || info.flag("async_loading"));
+    SyncProgress {
+        total_bytes: number("master_sync_total_bytes"),
+        read_bytes: number("master_sync_read_bytes").max(loaded).unwrap_or(0),
+    }
 }
 
 /// Lines such as `slave0:ip=127.0.0.1,port=6380,state=online,offset=14,lag=0`.
@@ -235,11 +249,41 @@ mod tests {
             (up.source.as_deref(), up.previous_replication_id.as_str()),
             (Some("127.0.0.1:7000"), "")
         );
+        assert_eq!(up.sync, None);
         let down = check("down", "1", "-1");
         assert_eq!(
             (down.link_up, down.syncing, down.link_silence),
             (Some(false), true, None)
         );
+        assert_eq!(
+            down.sync.map(|sync| (sync.total_bytes, sync.read_bytes)),
+            Some((None, 0))
+        );
+    }
+
+    #[test]
+    fn progress_of_a_sync_is_read_from_either_counter() {
+        let check = |lines: &[&str], total_bytes, read_bytes| {
+            let expected = SyncProgress {
+                total_bytes,
+                read_bytes,
+            };
+            assert_eq!(progress(&Info::parse(&lines.join("\r\n"))), expected, "{lines:?}");
+        };
+        check(&["master_sync_total_bytes:-1", "master_sync_read_bytes:0"], None, 0);
+        check(
+            &["master_sync_total_bytes:900", "master_sync_read_bytes:30"],
+            Some(900),
+            30,
+        );
+        let straight = [
+            "master_sync_total_bytes:0",
+            "master_sync_read_bytes:0",
+            "loading:1",
+            "loading_loaded_bytes:7",
+        ];
+        check(&straight, None, 7);
+        check(&["loading:0", "async_loading:0", "loading_loaded_bytes:7"], None, 0);
     }
 
     #[test]

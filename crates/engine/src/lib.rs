@@ -24,6 +24,15 @@ pub use launch::{BinaryProbe, DiscoveredVersion, LaunchDescription, ServerFile};
 pub use session::{Deadline, Load, ManagementAccess, Peer, Reply, Session, SnapshotState, SyncSource};
 pub use settings::{Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
 
+/// Why a server does not get its data from the source that it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostSource {
+    /// The reason, for people.
+    pub why: String,
+    /// Trying again leads to the same: the server cannot load what this source sends.
+    pub for_good: bool,
+}
+
 /// A database product. One value per product; shared by all its servers.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
@@ -52,7 +61,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Why a server does not get its data from the source that it follows, as the last lines that it printed tell; `None` when they tell
     /// nothing about it. Pure.
-    fn explain_lost_source(&self, _printed: &[String]) -> Option<String> {
+    fn explain_lost_source(&self, _printed: &[String]) -> Option<LostSource> {
         None
     }
 

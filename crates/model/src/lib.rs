@@ -49,6 +49,7 @@ pub use lifecycle::Lifecycle;
 pub use name::{DatabaseName, Dialect, NameError, TenantName};
 pub use observation::{
     Liveness, Observation, ProcessState, ReplicationFacts, Role as ServerRole, ServerFacts, ServerObservation,
+    SyncProgress,
 };
 pub use operation::{AnswerPoint, Operation, OperationKind, OperationPhase, OperationResult, Request, Subject};
 pub use secret::{Sealed, Secret};

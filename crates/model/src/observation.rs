@@ -93,6 +93,17 @@ pub struct ReplicationFacts {
     pub link_silence: Option<Duration>,
     /// Primaries: replicas that are online.
     pub online_replicas: u32,
+    /// Replicas: how far the full sync is that is under way.
+    pub sync: Option<SyncProgress>,
+}
+
+/// How far a full sync is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncProgress {
+    /// Size of what the source sends, bytes; `None` when the source makes it while it sends.
+    pub total_bytes: Option<u64>,
+    /// What has arrived of it, bytes.
+    pub read_bytes: u64,
 }
 
 /// What a server says of itself.

@@ -218,6 +218,8 @@ pub enum ReplicaSync {
     Enabled,
     /// Not followed, configuration and data kept.
     Paused,
+    /// As paused, by us: what the source sends can never be loaded.
+    Stopped,
 }
 
 /// Backups on a schedule.

@@ -104,6 +104,7 @@ fn leads() -> ReplicationFacts {
         syncing: false,
         link_silence: None,
         online_replicas: 1,
+        sync: None,
     }
 }
 

@@ -317,7 +317,7 @@ impl<'a> Presenter<'a> {
             cluster_name: &self.cluster_name,
             external_addresses: &self.external_addresses,
             secrets,
-            lost_source: self.app.control().lost_source(view.database.id),
+            source: self.app.control().source_standing(&view.database),
         };
         bdb::show(view, document, &shown)
     }

@@ -54,7 +54,9 @@ impl Control {
 
     fn tls(&self, database: &Database, server: &Server) -> Result<Option<(TlsFiles, Vec<SettingsFile>)>, ControlError> {
         let network = &database.spec.network;
-        if network.tls == TlsMode::Disabled && !network.encrypt_replication {
+        // Also while it is paused: the link is cut after that was asked for.
+        let source = database.spec.replica_of.as_ref().filter(|source| source.tls);
+        if network.tls == TlsMode::Disabled && !network.encrypt_replication && source.is_none() {
             return Ok(None);
         }
         let missing = || ControlError::internal("the certificate of TLS endpoints is missing");
@@ -65,6 +67,14 @@ impl Control {
         // Servers of a database trust their own certificate, so that the links between them can be encrypted.
         let mut trusted = vec![pair.certificate.trim_end().to_owned()];
         trusted.extend(auth.trusted.iter().map(|certificate| certificate.trim_end().to_owned()));
+        // A server has one list for whom it follows and who comes to it: where clients prove themselves with certificates, a source is
+        // not allowed to widen it.
+        let pinned = source.and_then(|source| source.server_certificate.as_deref());
+        trusted.extend(
+            pinned
+                .filter(|_| !demanded)
+                .map(|certificate| certificate.trim_end().to_owned()),
+        );
         let trusted = trusted.join("\n") + "\n";
         let fingerprint = fingerprint(&[&pair.certificate, key.expose(), &trusted]);
         let root = ServerDirectory {

@@ -1,7 +1,8 @@
 //! Databases that follow a source elsewhere: whether they get its data, and if not, why.
 //!
 //! Replication tries again for ever and says nothing by itself, so every few seconds each such primary is asked for its link. What keeps
-//! one from its source is shown with the database and told by one event, and so is its end.
+//! one from its source is shown with the database and told by one event, and so is its end. One whose source sends what can never be
+//! loaded is stopped: each further attempt would fetch all of it again.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,11 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use pilothouse_model::{Database, DatabaseId, ReplicaSource, ReplicaSync, Server, ServerRole, Severity, Subject};
+use pilothouse_engine::LostSource;
+use pilothouse_model::{
+    Database, DatabaseId, Dialect, ReplicaSource, ReplicaSync, ReplicationFacts, Server, ServerRole, Severity, Subject,
+    SyncProgress, Timestamp,
+};
 use pilothouse_store::{Urgency, View};
 use tokio::net::TcpStream;
 
-use crate::{Control, ControlError, Field, events};
+use crate::{Caller, Control, ControlError, Field, RequestOptions, TenantScope, UpdateDatabase, events};
 
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -28,13 +33,56 @@ const CHAIN_MAX: usize = 64;
 const LOST: &str = "replica-source-lost";
 const FOLLOWED: &str = "replica-source-followed";
 
-/// What keeps databases from the sources that they follow.
-#[derive(Default)]
-pub(super) struct Lost(Mutex<HashMap<DatabaseId, String>>);
+/// How a database stands with the source that it follows, as far as it was seen since our start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceStanding {
+    /// Why it does not get the data; `None` while nothing is wrong.
+    pub lost: Option<String>,
+    /// When something last came from the source.
+    pub heard_at: Option<Timestamp>,
+    /// A full sync was under way at the last look.
+    pub syncing: bool,
+    /// The last full sync that was seen, also when it is over.
+    pub sync: Option<SyncProgress>,
+}
 
-impl Lost {
-    fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseId, String>> {
+/// How databases stand with the sources that they follow, each with the address of its source.
+#[derive(Default)]
+pub(super) struct Standings(Mutex<HashMap<DatabaseId, (String, u16, SourceStanding)>>);
+
+impl Standings {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DatabaseId, (String, u16, SourceStanding)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a database and this source; what was known of another source is forgotten.
+    fn change<T>(&self, id: DatabaseId, source: &ReplicaSource, change: impl FnOnce(&mut SourceStanding) -> T) -> T {
+        let mut known = self.lock();
+        let (host, port, standing) = known.entry(id).or_default();
+        if *host != source.host || *port != source.port {
+            (*host, *port, *standing) = (source.host.clone(), source.port, SourceStanding::default());
+        }
+        change(standing)
+    }
+}
+
+impl SourceStanding {
+    fn see(&mut self, seen: &ReplicationFacts, now: Timestamp) {
+        let advanced = seen.sync.is_some() && seen.sync != self.sync;
+        if let Some(silence) = seen.link_silence {
+            self.heard_at = Some(now.minus(silence));
+        } else if advanced && seen.sync.is_some_and(|sync| sync.read_bytes > 0) {
+            self.heard_at = Some(now);
+        }
+        self.syncing = seen.syncing;
+        if seen.sync.is_some() {
+            self.sync = seen.sync;
+        } else if let Some(sync) = &mut self.sync
+            && seen.link_up == Some(true)
+        {
+            // It is over, and the last look may have been a while before its end.
+            sync.read_bytes = sync.total_bytes.unwrap_or(sync.read_bytes);
+        }
     }
 }
 
@@ -44,7 +92,7 @@ enum Link {
     /// It is being connected, or nobody can tell.
     Unknown,
     /// It has none, for this reason.
-    Down(String),
+    Down(LostSource),
 }
 
 /// Looks until control stops.
@@ -64,30 +112,75 @@ async fn look(control: &Control) {
         .filter(|database| database.deleted_at.is_none() && source(database).is_some())
         .map(|database| control.record_of(database))
         .collect();
+    let stopped: Vec<DatabaseId> = view
+        .all::<Database>()
+        .filter(|database| is_stopped(database))
+        .map(|database| database.id)
+        .collect();
     drop(view);
-    let wanted: HashSet<DatabaseId> = following.iter().map(|record| record.id).collect();
-    control.0.transfers.lost.lock().retain(|id, _| wanted.contains(id));
+    let wanted: HashSet<DatabaseId> = following.iter().map(|record| record.id).chain(stopped).collect();
+    control.0.transfers.standings.lock().retain(|id, _| wanted.contains(id));
     futures_util::stream::iter(following)
         .for_each_concurrent(ASKED_AT_ONCE, |record| async move {
-            let told = match link(control, &record).await {
-                Link::Unknown => return,
-                Link::Up => {
-                    control.0.transfers.lost.lock().remove(&record.id);
-                    tell(control, &record, None).await
-                }
-                Link::Down(why) => {
-                    let before = control.0.transfers.lost.lock().insert(record.id, why.clone());
-                    if before.as_ref() == Some(&why) {
-                        return;
-                    }
-                    tell(control, &record, Some(&why)).await
-                }
-            };
-            if let Err(error) = told {
+            if let Err(error) = look_at(control, &record).await {
                 tracing::warn!(database = %record.id, %error, "how a database stands with its source cannot be recorded");
             }
         })
         .await;
+}
+
+async fn look_at(control: &Control, record: &Database) -> Result<(), ControlError> {
+    let Some(source) = source(record) else { return Ok(()) };
+    let standings = &control.0.transfers.standings;
+    match link(control, record).await {
+        Link::Unknown => Ok(()),
+        Link::Up => {
+            standings.change(record.id, source, |standing| standing.lost = None);
+            tell(control, record, None).await
+        }
+        Link::Down(LostSource { why, for_good }) => {
+            let before = standings.change(record.id, source, |standing| standing.lost.replace(why.clone()));
+            if before.as_ref() != Some(&why) {
+                tell(control, record, Some(&why)).await?;
+            }
+            // Told first: after a crash in between it is found and stopped again.
+            if for_good { stop(control, record).await } else { Ok(()) }
+        }
+    }
+}
+
+/// Gives a source up until somebody asks for it again.
+async fn stop(control: &Control, record: &Database) -> Result<(), ControlError> {
+    let mut spec = record.spec.clone();
+    if let Some(source) = &mut spec.replica_of {
+        source.sync = ReplicaSync::Stopped;
+    }
+    let caller = Caller {
+        dialect: Dialect::Local,
+        actor: "replication".to_owned(),
+        scope: TenantScope::All,
+        tenant: record.tenant,
+        settles: None,
+    };
+    let command = UpdateDatabase {
+        name: record.name.clone(),
+        spec,
+        expected_generation: record.generation,
+        documents: Vec::new(),
+    };
+    match control
+        .update_database(&caller, record.id, command, RequestOptions::PROCESSED)
+        .await
+    {
+        // Something else is being changed: the next look tries again.
+        Err(ControlError::Busy { .. }) => Ok(()),
+        outcome => outcome.map(|_| ()),
+    }
+}
+
+fn is_stopped(database: &Database) -> bool {
+    let source = database.spec.replica_of.as_ref();
+    source.is_some_and(|source| source.sync == ReplicaSync::Stopped)
 }
 
 fn source(database: &Database) -> Option<&ReplicaSource> {
@@ -105,7 +198,18 @@ async fn link(control: &Control, record: &Database) -> Link {
         let mut session = control.connect(record, primary, deadline).await?;
         session.replication(deadline).await
     };
-    match asked.await {
+    let asked = asked.await;
+    if let Ok(seen) = &asked
+        && seen.role == ServerRole::Replica
+    {
+        let now = control.now();
+        control
+            .0
+            .transfers
+            .standings
+            .change(record.id, source, |standing| standing.see(seen, now));
+    }
+    match asked {
         Ok(seen) if seen.role != ServerRole::Replica || seen.syncing => Link::Unknown,
         Ok(seen) if seen.link_up == Some(true) => Link::Up,
         Ok(_) => reason(control, record, source, primary).await,
@@ -120,8 +224,8 @@ async fn reason(control: &Control, record: &Database, source: &ReplicaSource, pr
     let connecting = TcpStream::connect((host, port));
     match tokio::time::timeout(ANSWER_TIMEOUT, connecting).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Link::Down(format!("the source {host}:{port} cannot be reached: {error}")),
-        Err(_) => return Link::Down(format!("the source {host}:{port} does not answer")),
+        Ok(Err(error)) => return down(format!("the source {host}:{port} cannot be reached: {error}")),
+        Err(_) => return down(format!("the source {host}:{port} does not answer")),
     }
     let printed = control
         .0
@@ -131,31 +235,31 @@ async fn reason(control: &Control, record: &Database, source: &ReplicaSource, pr
         .unwrap_or_default();
     let engine = control.0.engines.get(record.spec.engine);
     match engine.and_then(|engine| engine.explain_lost_source(&printed)) {
-        Some(why) => Link::Down(why),
+        Some(lost) => Link::Down(lost),
         // It was tried too short a time ago.
         None => Link::Unknown,
     }
 }
 
-/// Writes the event, unless the last one about this says the same: it may have been written before a restart.
-async fn tell(control: &Control, record: &Database, why: Option<&str>) -> Result<(), ControlError> {
+fn down(why: String) -> Link {
+    Link::Down(LostSource { why, for_good: false })
+}
+
+/// What the last event about the link says is wrong.
+fn last_told(control: &Control, database: DatabaseId) -> Option<String> {
     let view = control.store().view();
-    let subject = Subject::Database(record.id);
+    let subject = Subject::Database(database);
     let is_ours = |kind: &str| kind == LOST || kind == FOLLOWED;
     let last = view
         .events()
-        .rfind(|event| event.what.subject == subject && is_ours(&event.what.kind));
-    let last = last.map(|event| {
-        event
-            .what
-            .facts
-            .get("reason")
-            .and_then(|reason| reason.as_str())
-            .map(str::to_owned)
-    });
-    drop(view);
+        .rfind(|event| event.what.subject == subject && is_ours(&event.what.kind))?;
+    last.what.facts.get("reason")?.as_str().map(str::to_owned)
+}
+
+/// Writes the event, unless the last one about this says the same: it may have been written before a restart.
+async fn tell(control: &Control, record: &Database, why: Option<&str>) -> Result<(), ControlError> {
     // Nothing was ever wrong, or this was told.
-    if last.unwrap_or(None).as_deref() == why {
+    if last_told(control, record.id).as_deref() == why {
         return Ok(());
     }
     let (kind, severity, message) = match why {
@@ -178,9 +282,14 @@ async fn tell(control: &Control, record: &Database, why: Option<&str>) -> Result
 }
 
 impl Control {
-    /// Why the database does not get the data of the source that it follows, as far as it is known; `None` while nothing is wrong.
-    pub fn lost_source(&self, database: DatabaseId) -> Option<String> {
-        self.0.transfers.lost.lock().get(&database).cloned()
+    /// How the database stands with the source that it follows, as far as it is known. Why one was stopped is known after a restart too.
+    pub fn source_standing(&self, database: &Database) -> SourceStanding {
+        let known = self.0.transfers.standings.lock().get(&database.id).cloned();
+        let mut standing = known.map(|(_, _, standing)| standing).unwrap_or_default();
+        if standing.lost.is_none() && is_stopped(database) {
+            standing.lost = last_told(self, database.id);
+        }
+        standing
     }
 
     /// Refuses a source that is the database itself, or one of ours that follows it, directly or through others. `own` is the port of its

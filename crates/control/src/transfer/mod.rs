@@ -24,6 +24,8 @@ mod schedule;
 mod snapshot;
 mod standing;
 
+pub use following::SourceStanding;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -66,8 +68,8 @@ pub(crate) struct Transfers {
     permits: Arc<Semaphore>,
     /// Scheduled backups that may be under way at once.
     backups_max: AtomicUsize,
-    /// Databases that do not get the data of the source that they follow.
-    lost: following::Lost,
+    /// How databases stand with the sources that they follow.
+    standings: following::Standings,
 }
 
 impl Control {
@@ -104,7 +106,7 @@ impl Default for Transfers {
             active: Mutex::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT_MAX)),
             backups_max: AtomicUsize::new(BACKUPS_MAX),
-            lost: following::Lost::default(),
+            standings: following::Standings::default(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pilothouse_engine::{Peer, TlsFiles};
+use pilothouse_engine::{Peer, SyncSource, TlsFiles};
+use pilothouse_model::Secret;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -13,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::runner::{Server, eventually, products, soon};
+use crate::runner::{Server, eventually, login, products, soon};
 
 /// A certificate authority.
 struct Authority {
@@ -209,5 +210,57 @@ async fn replicas_follow_over_tls_while_clients_stay_plain() {
         })
         .await;
         assert_eq!(session.replication(soon()).await.unwrap().link_up, Some(false));
+    }
+}
+
+#[tokio::test]
+async fn a_source_elsewhere_is_verified_against_what_is_trusted() {
+    let authority = Authority::new();
+    for product in products() {
+        let (mut source, mut source_session) = Server::start_open(&product, |settings| {
+            settings.logins.push(login("admin", "of the source", "+@all ~* &*"));
+        })
+        .await;
+        source.settings.tls = Some(authority.files(&source.directory.root, "1"));
+        source_session.apply(&source.settings, soon()).await.unwrap();
+        let elsewhere = SyncSource {
+            peer: Peer {
+                host: "127.0.0.1".into(),
+                port: source.settings.ports.tls,
+            },
+            username: "admin".into(),
+            password: Some(Secret::new("of the source")),
+            tls: true,
+        };
+        let (mut server, mut session) = Server::start_open(&product, |_| ()).await;
+        let plain = server.settings.clone();
+        let only_follows = |files: TlsFiles| TlsFiles {
+            clients: false,
+            ..files
+        };
+        server.settings.tls = Some(only_follows(Authority::new().files(&server.directory.root, "1")));
+        session.apply(&server.settings, soon()).await.unwrap();
+        session.follow_external(&elsewhere, soon()).await.unwrap();
+        eventually("a refusal", async || {
+            server.log().contains("Error condition on socket for SYNC")
+        })
+        .await;
+        assert_eq!(session.replication(soon()).await.unwrap().link_up, Some(false));
+
+        server.settings.tls = Some(only_follows(authority.files(&server.directory.root, "2")));
+        session.apply(&server.settings, soon()).await.unwrap();
+        session.follow_external(&elsewhere, soon()).await.unwrap();
+        eventually("sync", async || {
+            session.replication(soon()).await.unwrap().link_up == Some(true)
+        })
+        .await;
+        assert!(server.client("", "secret").is_ok(), "clients stay plain");
+
+        // The link may need the files for as long as there is one.
+        session.apply(&plain, soon()).await.unwrap();
+        assert_eq!(session.replication(soon()).await.unwrap().link_up, Some(true));
+        session.promote(soon()).await.unwrap();
+        session.apply(&plain, soon()).await.unwrap();
+        assert_eq!(server.config("tls-cert-file"), "");
     }
 }

@@ -153,6 +153,7 @@ fn facts(process: &Process, online_replicas: u32) -> ReplicationFacts {
         syncing: process.syncing,
         link_silence: follows.then_some(Duration::ZERO),
         online_replicas,
+        sync: None,
     }
 }
 

@@ -1,14 +1,14 @@
 //! Replica Of: a database elsewhere that this one follows.
 
 use pilothouse_api::JsonObject;
-use pilothouse_model::{DatabaseSpec, ReplicaSource, ReplicaSync, ReplicationFacts, Sealed, Secret};
+use pilothouse_model::{DatabaseSpec, ReplicaSource, ReplicaSync, ReplicationFacts, Sealed, Secret, TlsMode};
 use serde_json::{Value, json};
 
 use super::{Body, Shown, Surroundings};
 use crate::error::Failure;
 
 /// What is remembered of a source and has no effect here.
-const REMEMBERED: [&str; 3] = ["compression", "encryption", "replication_tls_sni"];
+const REMEMBERED: [&str; 2] = ["compression", "replication_tls_sni"];
 
 fn refused(why: impl Into<String>) -> Failure {
     Failure::not_acceptable("invalid_replica_sources", why)
@@ -21,8 +21,8 @@ pub(super) fn apply(
     spec: &mut DatabaseSpec,
     document: &mut JsonObject,
 ) -> Result<(), Failure> {
+    let present = spec.replica_of.clone();
     if let Some(sources) = body.list("replica_sources").or(body.list("sync_sources")) {
-        let present = spec.replica_of.take();
         spec.replica_of = match sources {
             [] => None,
             [only] => {
@@ -39,12 +39,37 @@ pub(super) fn apply(
         document.insert("replica_sync".to_owned(), word.into());
     }
     if let Some(source) = &mut spec.replica_of {
-        let enabled = document.get("replica_sync").and_then(Value::as_str) == Some("enabled");
-        source.sync = if enabled {
-            ReplicaSync::Enabled
-        } else {
-            ReplicaSync::Paused
+        let asked = body.text("replica_sync").or(body.text("sync"));
+        let word = document.get("replica_sync").and_then(Value::as_str);
+        source.sync = match word {
+            // Its data could not be loaded: only another source or a plain word begins anew.
+            Some("enabled") if asked.is_none() && is_stopped(source, present.as_ref()) => ReplicaSync::Stopped,
+            Some("enabled") => ReplicaSync::Enabled,
+            Some("stopped") if is_stopped(source, present.as_ref()) => ReplicaSync::Stopped,
+            _ => ReplicaSync::Paused,
         };
+    }
+    refuse_shared_trust(spec)
+}
+
+/// Whether we stopped to follow this same source.
+fn is_stopped(source: &ReplicaSource, present: Option<&ReplicaSource>) -> bool {
+    present.is_some_and(|present| {
+        let sync = present.sync;
+        sync == ReplicaSync::Stopped && *present == ReplicaSource { sync, ..source.clone() }
+    })
+}
+
+/// A server has one list of certificates for the source that it follows and for the clients that come to it: whoever holds a
+/// certificate of the source could come in as a client.
+fn refuse_shared_trust(spec: &DatabaseSpec) -> Result<(), Failure> {
+    let source = spec.replica_of.as_ref();
+    let pinned = source.is_some_and(|source| source.tls && source.server_certificate.is_some());
+    let clients = &spec.network.client_auth;
+    if pinned && spec.network.tls == TlsMode::Enabled && clients.required && !clients.trusted.is_empty() {
+        return Err(refused(
+            "server_cert cannot be combined with client certificates: one list of trusted certificates serves both",
+        ));
     }
     Ok(())
 }
@@ -98,7 +123,7 @@ fn parse(value: &Value, around: &Surroundings<'_>, present: Option<&ReplicaSourc
         port: parsed.port,
         username: parsed.username,
         password,
-        tls: parsed.tls,
+        tls: parsed.tls || value.get("encryption").and_then(Value::as_bool) == Some(true),
         server_certificate,
         sync: ReplicaSync::Paused,
     })
@@ -194,31 +219,36 @@ pub(super) fn show(
         (ReplicaSync::Enabled, _) => "enabled",
         (ReplicaSync::Paused, Some(word @ ("disabled" | "stopped"))) => word,
         (ReplicaSync::Paused, _) => "paused",
+        (ReplicaSync::Stopped, _) => "stopped",
     };
     let password = source
         .password
         .as_ref()
         .zip(with.secrets)
         .and_then(|(sealed, core)| core.open(sealed).ok());
-    let status = status(source, replication);
+    let status = status(source, replication, with.source.syncing);
     // What was found before the link came up is over.
-    let lost = with.lost_source.as_deref().filter(|_| status == "out-of-sync");
+    let lost = with.source.lost.as_deref().filter(|_| status == "out-of-sync");
+    let sync = with.source.sync;
     let mut shown = json!({
         "uid": 1,
         "uri": uri(source, password.as_ref()),
         "status": status,
         "lag": replication.and_then(|facts| facts.link_silence).map_or(0, |silence| silence.as_millis()) as u64,
         "last_error": lost.unwrap_or_default(),
-        "rdb_size": 0,
-        "rdb_transferred": 0,
+        "rdb_size": sync.and_then(|sync| sync.total_bytes).unwrap_or(0),
+        "rdb_transferred": sync.map_or(0, |sync| sync.read_bytes),
         "compression": 0,
         "encryption": source.tls,
     });
+    if let Some(heard_at) = with.source.heard_at {
+        shown["last_update"] = heard_at.to_rfc3339_seconds().into();
+    }
     if let Some(certificate) = &source.server_certificate {
         shown["server_cert"] = certificate.as_str().into();
     }
     if let Some(kept) = document.get("replica_source").and_then(Value::as_object) {
-        for (key, value) in kept {
+        for (key, value) in kept.iter().filter(|(key, _)| REMEMBERED.contains(&key.as_str())) {
             shown[key] = value.clone();
         }
     }
@@ -240,10 +270,11 @@ fn uri(source: &ReplicaSource, password: Option<&Secret>) -> String {
     format!("{scheme}://{credentials}{host}:{}", source.port)
 }
 
-fn status(source: &ReplicaSource, replication: Option<&ReplicationFacts>) -> &'static str {
+/// A server that loads what it gets answers rarely: `syncing` is what was seen when it last did.
+fn status(source: &ReplicaSource, replication: Option<&ReplicationFacts>, syncing: bool) -> &'static str {
     match (source.sync, replication) {
-        (ReplicaSync::Enabled, Some(facts)) if facts.syncing => "syncing",
-        (ReplicaSync::Enabled, Some(facts)) if facts.link_up == Some(true) => "in-sync",
+        (ReplicaSync::Enabled, Some(facts)) if facts.link_up == Some(true) && !facts.syncing => "in-sync",
+        (ReplicaSync::Enabled, Some(facts)) if facts.syncing || syncing => "syncing",
         _ => "out-of-sync",
     }
 }

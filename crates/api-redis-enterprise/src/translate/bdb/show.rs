@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use pilothouse_api::JsonObject;
-use pilothouse_control::DatabaseView;
+use pilothouse_control::{DatabaseView, SourceStanding};
 use pilothouse_model::{
     AclRuleId, BackupSchedule, Database, InstalledEngine, Operation, RoleId, ServerId, TlsMode, Transfer, TransferKind,
     TransferPhase,
@@ -30,8 +30,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) external_addresses: &'a [IpAddr],
     /// Opens secrets; `None` for somebody who may not see passwords.
     pub(crate) secrets: Option<&'a dyn Core>,
-    /// Why it does not get the data of its source.
-    pub(crate) lost_source: Option<String>,
+    /// How it stands with the source that it follows.
+    pub(crate) source: SourceStanding,
 }
 
 /// The object. `document` is what this API was told of the database.

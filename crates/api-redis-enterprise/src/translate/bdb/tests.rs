@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use pilothouse_control::DatabaseView;
+use pilothouse_control::{DatabaseView, SourceStanding};
 use pilothouse_model::{
     AclRuleId, Database, DatabaseId, Dialect, EngineKind, EngineVersion, EvictionPolicy, FsyncPolicy, HostId, Layout,
     Lifecycle, Lineage, Location, Management, Observation, Persistence, ReplicaSync, RoleBinding, Server, ServerId,
-    ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, TenantId, TlsMode, Transfer, TransferKind, TransferPhase,
-    TransferStatus,
+    ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, SyncProgress, TenantId, TlsMode, Transfer, TransferKind,
+    TransferPhase, TransferStatus,
 };
 use serde_json::json;
 
@@ -151,7 +151,15 @@ fn shown(database: Database, document: &JsonObject, secrets: bool) -> Value {
         engines: &engines,
         cluster_name: "my.cluster",
         external_addresses: &[],
-        lost_source: Some("why".to_owned()),
+        source: SourceStanding {
+            lost: Some("why".to_owned()),
+            heard_at: Some(Timestamp::from_millis(1_760_400_087_000)),
+            syncing: false,
+            sync: Some(SyncProgress {
+                total_bytes: Some(900),
+                read_bytes: 30,
+            }),
+        },
         secrets: if secrets { Some(&Fake) } else { None },
     };
     serde_json::to_value(show(&view, document, &with)).unwrap()
@@ -539,6 +547,10 @@ fn replica_of_one_source() {
     );
     assert_eq!(source["uri"], "redis://admin:p%40ss@10.0.0.1:12000");
     assert_eq!(
+        (&source["rdb_size"], &source["rdb_transferred"], &source["last_update"]),
+        (&json!(900), &json!(30), &json!("2025-10-14T00:01:27Z"))
+    );
+    assert_eq!(
         (&source["compression"], &source["status"]),
         (&json!(3), &json!("out-of-sync"))
     );
@@ -554,6 +566,61 @@ fn replica_of_one_source() {
     let paused = paused.unwrap().spec.replica_of.unwrap();
     assert_eq!(paused.sync, ReplicaSync::Paused);
     assert!(paused.password.is_some());
+}
+
+#[test]
+fn a_source_that_was_stopped_stays_so_until_somebody_asks() {
+    let source = json!({"uri": "redis://:pw@h:1"});
+    let draft = created(json!({"replica_sources": [source], "replica_sync": "enabled"})).unwrap();
+    let mut present = database(&draft);
+    present.spec.replica_of.as_mut().unwrap().sync = ReplicaSync::Stopped;
+    let bdb = shown(present.clone(), &draft.document, true);
+    assert_eq!(
+        (&bdb["replica_sync"], &bdb["sync"]),
+        (&json!("stopped"), &json!("stopped"))
+    );
+    let check = |body: Value, expected: ReplicaSync| {
+        let (engines, policy) = (engines(), policy());
+        let draft = update(
+            &object(body.clone()),
+            &present,
+            1,
+            &draft.document,
+            &around(&engines, &policy),
+        );
+        assert_eq!(draft.unwrap().spec.replica_of.unwrap().sync, expected, "{body}");
+    };
+    check(json!({"max_connections": 4}), ReplicaSync::Stopped);
+    check(json!({"replica_sources": [source]}), ReplicaSync::Stopped);
+    check(json!({"replica_sync": "stopped"}), ReplicaSync::Stopped);
+    check(bdb, ReplicaSync::Stopped);
+    check(json!({"replica_sync": "paused"}), ReplicaSync::Paused);
+    check(json!({"replica_sync": "enabled"}), ReplicaSync::Enabled);
+    check(
+        json!({"replica_sources": [{"uri": "redis://:pw@other:1"}]}),
+        ReplicaSync::Enabled,
+    );
+}
+
+#[test]
+fn a_source_is_encrypted_by_either_word_and_cannot_widen_whom_clients_are_trusted_by() {
+    let certificate = pilothouse_api::self_signed("h", &[], &[], Timestamp::from_millis(1_760_400_087_000)).unwrap();
+    let source = |uri: &str, encryption: Value| json!({"uri": uri, "server_cert": certificate.certificate, "encryption": encryption});
+    for (uri, encryption, tls) in [
+        ("redis://h:1", json!(true), true),
+        ("rediss://h:1", json!(false), true),
+        ("redis://h:1", Value::Null, false),
+    ] {
+        let draft = created(json!({"replica_sources": [source(uri, encryption)]})).unwrap();
+        assert_eq!(draft.spec.replica_of.as_ref().unwrap().tls, tls, "{uri}");
+        assert_eq!(
+            shown(database(&draft), &draft.document, true)["replica_sources"][0]["encryption"],
+            tls
+        );
+    }
+    let clients = json!({"replica_sources": [source("rediss://h:1", Value::Null)], "tls_mode": "enabled",
+        "authentication_ssl_client_certs": [{"client_cert": certificate.certificate}]});
+    assert_eq!(created(clients).unwrap_err().code, "invalid_replica_sources");
 }
 
 #[test]
