@@ -122,7 +122,7 @@ async fn a_closed_primary_feeds_nobody_and_replication_alone_serves_no_client() 
         let (replica, mut replica_session) = Server::start_open(&product, |_| ()).await;
         run(&mut replica.management(), &["SET", "own", "v"]).unwrap();
         replica_session.attach(&primary.peer(), soon()).await.unwrap();
-        eventually("a refusal", async || replica.log().contains("Unable to AUTH to MASTER")).await;
+        eventually("a refusal", async || replica.log().contains("Unable to AUTH to ")).await;
         assert!(!in_sync(replica_session.as_mut()).await);
         assert_eq!(
             run(&mut replica.management(), &["GET", "own"]),
@@ -146,7 +146,7 @@ async fn a_primary_that_comes_back_empty_never_empties_its_replica() {
         let [(mut primary, _), (replica, mut replica_session)] = pair(&product).await;
         primary.kill();
         primary.restart().await;
-        let refused = "Unable to AUTH to MASTER";
+        let refused = "Unable to AUTH to ";
         eventually("the replica is refused", async || replica.log().contains(refused)).await;
         assert_eq!(run(&mut replica.management(), &["GET", "k"]), Ok("v".into()));
         assert!(!in_sync(replica_session.as_mut()).await);
