@@ -89,16 +89,30 @@ pub struct CertificateFacts {
     pub not_before: Timestamp,
     /// Valid until.
     pub not_after: Timestamp,
+    /// It, or a further one of the text, is signed over a hash that can be forged.
+    pub weakly_signed: bool,
 }
+
+/// Signatures over MD2, MD4, MD5 and SHA-1, with RSA, DSA and ECDSA.
+const WEAK_SIGNATURES: [&str; 7] = [
+    "1.2.840.113549.1.1.2",
+    "1.2.840.113549.1.1.3",
+    "1.2.840.113549.1.1.4",
+    "1.2.840.113549.1.1.5",
+    "1.3.14.3.2.29",
+    "1.2.840.10040.4.3",
+    "1.2.840.10045.4.1",
+];
 
 /// Reads the first certificate of a PEM text, and checks that every further one is well-formed.
 pub fn certificate_facts(pem: &str) -> Result<CertificateFacts, CertificateError> {
-    let mut facts = None;
+    let mut facts: Option<CertificateFacts> = None;
     for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let der = der.map_err(|error| CertificateError(format!("not a PEM certificate: {error}")))?;
         let (_, parsed) = X509Certificate::from_der(&der)
             .map_err(|error| CertificateError(format!("not an X.509 certificate: {error}")))?;
-        facts.get_or_insert_with(|| facts_of(&parsed));
+        let weak = WEAK_SIGNATURES.contains(&parsed.signature_algorithm.algorithm.to_id_string().as_str());
+        facts.get_or_insert_with(|| facts_of(&parsed)).weakly_signed |= weak;
     }
     facts.ok_or_else(|| CertificateError("there is no certificate in the PEM text".to_owned()))
 }
@@ -123,6 +137,7 @@ fn facts_of(certificate: &X509Certificate<'_>) -> CertificateFacts {
         names: names.collect(),
         not_before: time(certificate.validity().not_before),
         not_after: time(certificate.validity().not_after),
+        weakly_signed: false,
     }
 }
 
@@ -143,6 +158,7 @@ mod tests {
         );
         assert!(facts.not_before < now && facts.not_after > now.plus(std::time::Duration::from_secs(9 * 365 * 86_400)));
         TlsIdentity::check(&made.certificate, &made.key).unwrap();
+        assert!(!facts.weakly_signed);
 
         let other = self_signed("other", &[], &[], now).unwrap();
         assert!(TlsIdentity::check(&made.certificate, &other.key).is_err());

@@ -134,11 +134,22 @@ pub(crate) async fn optimize_placement(app: App, call: Call) -> Answer {
     };
     let shards = number("shards_count", u64::from(spec.shards))?;
     let memory = number("memory_size", spec.memory_bytes)?;
+    // Without flash there is no part of the memory that would have to be in RAM.
+    number("bigstore_ram_size", 0)?;
+    if !matches!(call.query("shards_placement"), None | Some("" | "dense" | "sparse")) {
+        return Err(Failure::bad_request(
+            "bad_request",
+            "shards_placement must be dense or sparse",
+        ));
+    }
     let shards = u32::try_from(shards).ok().filter(|count| (1..=512).contains(count));
     let shards = shards.ok_or_else(|| Failure::bad_request("bad_request", "shards_count must be from 1 to 512"))?;
-    let replication = call
-        .query("replication")
-        .map_or(spec.replicas > 0, |word| word == "true" || word == "1");
+    let replication = match call.query("replication") {
+        None | Some("") => spec.replicas > 0,
+        Some("true" | "1") => true,
+        Some("false" | "0") => false,
+        Some(_) => return Err(Failure::bad_request("bad_request", "replication must be true or false")),
+    };
     let avoided: Vec<&str> = call
         .query("avoid_nodes")
         .map(|list| list.split(',').collect())
@@ -147,7 +158,8 @@ pub(crate) async fn optimize_placement(app: App, call: Call) -> Answer {
     nodes.retain(|uid| !avoided.contains(&uid.to_string().as_str()));
     let too_large =
         !app.settings().policy_flag("shards_overbooking") && memory > app.control().host_facts().memory_bytes;
-    if nodes.is_empty() || too_large {
+    let alone = replication && nodes.len() < 2 && !app.control().settings().single_host_replicas;
+    if nodes.is_empty() || too_large || alone {
         return Err(Failure::not_acceptable(
             "insufficient_resources",
             "the nodes have no room for such a database",

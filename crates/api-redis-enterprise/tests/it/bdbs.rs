@@ -369,6 +369,19 @@ async fn placement_is_told_and_nothing_has_to_move() {
             .refused(400),
         "bad_request"
     );
+    for wrong in [
+        "shards_placement=loose",
+        "replication=perhaps",
+        "bigstore_ram_size=x",
+        "memory_size=-1",
+    ] {
+        let path = format!("/v1/bdbs/1/actions/optimize_shards_placement?{wrong}");
+        assert_eq!(cluster.get(&path).await.refused(400), "bad_request", "{wrong}");
+    }
+    let both = "/v1/bdbs/1/actions/optimize_shards_placement?replication=true&shards_placement=sparse&memory_size=0";
+    let reply = cluster.get(both).await;
+    assert_eq!(reply.ok()[0]["nodes"].as_array().unwrap().len(), 2);
+    assert!(reply.header("cluster-state-id").is_some());
 }
 
 #[tokio::test]

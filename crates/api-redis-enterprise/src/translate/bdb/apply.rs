@@ -146,15 +146,16 @@ fn apply(
             .find(|policy| policy.as_str() == word)
             .unwrap_or(spec.eviction);
     }
-    let outdated = document
-        .get("mtls_allow_outdated_certs")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let allows = |name: &str| document.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let allowed = network::Allowed {
+        outdated: allows("mtls_allow_outdated_certs"),
+        weak: allows("mtls_allow_weak_hashing"),
+    };
     if let Some(certificates) = document.get("authentication_ssl_crdt_certs").and_then(Value::as_array) {
-        network::trusted(certificates, around, outdated)?;
+        network::trusted(certificates, around, allowed)?;
     }
     persistence::apply(body, spec, document)?;
-    network::apply(body, around, spec, outdated)?;
+    network::apply(body, around, spec, allowed)?;
     network::apply_access(body, around, spec)?;
     tuning::apply(body, spec)?;
     backup::apply(body, around, spec, document)?;

@@ -10,12 +10,21 @@ use crate::error::Failure;
 /// The longest password that is taken.
 const PASSWORD_MAX: usize = 1024;
 
+/// Which client certificates may be trusted all the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowed {
+    /// Those that have expired.
+    pub(super) outdated: bool,
+    /// Those signed over a weak hash.
+    pub(super) weak: bool,
+}
+
 /// Brings TLS, certificates and limits in line with a body.
 pub(super) fn apply(
     body: &Body<'_>,
     around: &Surroundings<'_>,
     spec: &mut DatabaseSpec,
-    outdated: bool,
+    allowed: Allowed,
 ) -> Result<(), Failure> {
     let network = &mut spec.network;
     // The generated SDK always sends both; `tls_mode` wins.
@@ -30,7 +39,7 @@ pub(super) fn apply(
         network.client_auth.required = word == "enabled";
     }
     if let Some(certificates) = body.list("authentication_ssl_client_certs") {
-        network.client_auth.trusted = trusted(certificates, around, outdated)?;
+        network.client_auth.trusted = trusted(certificates, around, allowed)?;
     }
     if let Some(most) = body.number("max_connections") {
         network.max_connections = u32::try_from(most).unwrap_or(u32::MAX);
@@ -42,17 +51,23 @@ pub(super) fn apply(
 }
 
 /// Reads a list of certificates that clients are trusted by.
-pub(super) fn trusted(list: &[Value], around: &Surroundings<'_>, outdated: bool) -> Result<Vec<String>, Failure> {
+pub(super) fn trusted(list: &[Value], around: &Surroundings<'_>, allowed: Allowed) -> Result<Vec<String>, Failure> {
     let mut trusted: Vec<String> = Vec::new();
     for entry in list {
         let pem = entry.get("client_cert").and_then(Value::as_str);
         let pem = pem.ok_or_else(|| Failure::invalid_schema("a client certificate needs client_cert"))?;
         let facts = certificate_facts(pem)
             .map_err(|error| Failure::not_acceptable("invalid_certificate", error.to_string()))?;
-        if facts.not_after < around.now && !outdated {
+        if facts.not_after < around.now && !allowed.outdated {
             return Err(Failure::not_acceptable(
                 "certificate_expired",
                 "a client certificate has expired",
+            ));
+        }
+        if facts.weakly_signed && !allowed.weak {
+            return Err(Failure::not_acceptable(
+                "invalid_certificate",
+                "a client certificate is signed over a weak hash, see mtls_allow_weak_hashing",
             ));
         }
         if trusted.iter().any(|other| other.trim() == pem.trim()) {

@@ -569,6 +569,25 @@ fn replica_of_one_source() {
 }
 
 #[test]
+fn client_certificates_signed_over_a_weak_hash_need_leave() {
+    const WEAK: &str = "-----BEGIN CERTIFICATE-----
+MIIBdDCCARqgAwIBAgIULQ3bB2fQD4vaTRhZCxJQGqOTaxEwCQYHKoZIzj0EATAP
+MQ0wCwYDVQQDDAR3ZWFrMCAXDTI2MTEyMTA5MTg0MVoYDzIxMjYxMDI4MDkxODQx
+WjAPMQ0wCwYDVQQDDAR3ZWFrMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETHtC
+OwyT234JAXUWm0tQdiKo0Ceee/BwWiGD+CM1l3cwll2uGkAupHtn83uuvkc69B6b
+PvfEyw2MQmwUEcqwo6NTMFEwHQYDVR0OBBYEFLozpWvp0U7sXjMjaeOcvLSlTCy0
+MB8GA1UdIwQYMBaAFLozpWvp0U7sXjMjaeOcvLSlTCy0MA8GA1UdEwEB/wQFMAMB
+Af8wCQYHKoZIzj0EAQNJADBGAiEA2eSDnIh/stcLpgUQ829Dtt6heeyX5H9XEn/u
+nfKqzywCIQDf0xWCmtyb2FeiRZubrBcPpl2SvOCnyYQDt3lrMaL4wg==
+-----END CERTIFICATE-----";
+    let clients = json!([{"client_cert": WEAK}]);
+    let refused = created(json!({"authentication_ssl_client_certs": clients})).unwrap_err();
+    assert_eq!(refused.code, "invalid_certificate");
+    let draft = created(json!({"authentication_ssl_client_certs": clients, "mtls_allow_weak_hashing": true})).unwrap();
+    assert_eq!(draft.spec.network.client_auth.trusted, [WEAK]);
+}
+
+#[test]
 fn a_source_that_was_stopped_stays_so_until_somebody_asks() {
     let source = json!({"uri": "redis://:pw@h:1"});
     let draft = created(json!({"replica_sources": [source], "replica_sync": "enabled"})).unwrap();
