@@ -1,6 +1,6 @@
 //! What to do while the primary runs: bring it to what is wanted, then its replicas, then carry out what was asked for.
 
-use pilothouse_model::{OperationKind, ReplicaSync, ReplicationFacts, Server, ServerId, ServerRole};
+use pilothouse_model::{OperationKind, Persistence, ReplicaSync, ReplicationFacts, Server, ServerId, ServerRole};
 
 use crate::plan::Decision;
 use crate::replicas::{self, ReplicaNeeds};
@@ -44,7 +44,7 @@ impl Decision<'_> {
         steps.extend(replica_steps);
         self.findings.extend(findings);
         if primary_settled && steps.is_empty() && !fed {
-            steps.extend(self.requested(primary, seen, in_sync));
+            steps.extend(self.requested(primary, seen, in_sync, complete));
         }
         let settled = steps.is_empty() && complete && primary_settled;
         self.serving(seen, complete);
@@ -86,7 +86,7 @@ impl Decision<'_> {
     }
 
     /// What an operation or a version asks of a database that is otherwise as wanted.
-    fn requested(&self, primary: &Server, seen: &ServerState, in_sync: Option<ServerId>) -> Vec<Step> {
+    fn requested(&self, primary: &Server, seen: &ServerState, in_sync: Option<ServerId>, complete: bool) -> Vec<Step> {
         let outdated = replicas::outdated(primary, seen);
         let operation = self.input.operation;
         let failover = operation.filter(|operation| {
@@ -110,7 +110,14 @@ impl Decision<'_> {
             })];
         }
         if outdated {
-            return vec![Step::Restart(primary.id)];
+            // Without files the data survives in a replica only: one that is on its way is waited for.
+            let in_memory = self.input.database.spec.persistence == Persistence::Disabled;
+            let awaited = in_memory && !complete;
+            return if awaited {
+                Vec::new()
+            } else {
+                vec![Step::Restart(primary.id)]
+            };
         }
         if operation.is_some_and(|operation| operation.kind == OperationKind::FlushDatabase) {
             return vec![Step::Flush];

@@ -236,6 +236,21 @@ fn unknown_processes_are_looked_for_first() {
 }
 
 #[test]
+fn an_outdated_primary_in_memory_waits_for_the_replica_on_its_way() {
+    let mut scene = Scene::settled().with(|scene| {
+        scene.lineage().synced.clear();
+        scene.server(REPLICA).replication.as_mut().expect("facts").link_up = Some(false);
+        scene.server(PRIMARY).incarnation = Some(0);
+    });
+    assert_eq!(scene.plan().steps, []);
+    // Files bring it back.
+    scene.database.spec.persistence = Persistence::AppendOnly {
+        fsync: pilothouse_model::FsyncPolicy::Always,
+    };
+    assert_eq!(scene.plan().steps, [Step::Restart(PRIMARY)]);
+}
+
+#[test]
 fn a_replica_in_sync_takes_over_from_a_dead_or_hung_primary() {
     let takes_over =
         |step: &Step| matches!(step, Step::FailOver(failover) if failover.candidate == REPLICA && !failover.graceful);
