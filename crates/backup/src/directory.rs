@@ -82,6 +82,16 @@ impl Directory {
 
 impl Target for Directory {
     fn probe(&mut self) -> Result<(), BackupError> {
+        // A file without a name: whoever dies here leaves nothing behind.
+        let unnamed = OpenOptions::new()
+            .write(true)
+            .mode(0o600)
+            .custom_flags(OFlags::TMPFILE.bits().cast_signed())
+            .open(&self.path);
+        if let Ok(mut file) = unnamed {
+            return io::Write::write_all(&mut file, b"probe\n").map_err(|error| self.error("cannot write", error));
+        }
+        // Not every file system has such files. What is wrong with the directory itself shows here as well.
         let path = self
             .path
             .join(format!(".pilothouse-probe-{:016x}", rand::rng().random::<u64>()));
