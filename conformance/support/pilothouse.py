@@ -142,6 +142,9 @@ class Pilothouse:
         return self
 
     def __exit__(self, *error):
+        if error[0] is not None:
+            # What a failure that is seen once leaves behind.
+            print(self.log()[-4000:])
         self.destroy()
 
     # ------------------------------------------------------------------------------------------------ looking at it

@@ -44,7 +44,9 @@ impl Decision<'_> {
                 "end what is left of the primary".to_owned(),
             );
         }
-        if self.shard.lineage.restartable && seen.data_bytes == Some(0) {
+        // Before it was active nobody had data in it: a creation that was being given up may have erased the files already.
+        let promised = self.input.database.was_active && self.shard.lineage.restartable;
+        if promised && seen.data_bytes == Some(0) {
             return self.primary_lost_its_files(primary);
         }
         let starts = replicas::starts(self.input, self.shard);

@@ -392,6 +392,11 @@ fn a_primary_whose_files_are_gone_is_not_started_empty() {
         }
     });
     check(&copy, |step| *step == Step::Start(REPLICA), RouteWish::Held);
+    let never_active = alone.with(|scene| {
+        scene.database.was_active = false;
+        scene.database.created_at = Timestamp::from_millis(1_000_000);
+    });
+    check(&never_active, |step| *step == Step::Start(PRIMARY), RouteWish::Held);
 }
 
 #[test]

@@ -50,7 +50,6 @@ impl Control {
         if known.running.is_none_or(|running| running.pid != pid) {
             return false;
         }
-        let early = known.started.is_some() && known.facts.is_none();
         let state = self.0.runtime.state(server);
         let state = if matches!(state, ProcessState::Running { .. }) {
             ProcessState::Unknown
@@ -58,9 +57,6 @@ impl Control {
             state
         };
         known.process_gone(state);
-        if early {
-            known.starts.failures += 1;
-        }
         true
     }
 }

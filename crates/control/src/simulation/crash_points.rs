@@ -3,7 +3,7 @@
 use super::harness::{Harness, Wanted};
 use super::in_runtime;
 use crate::fault;
-use pilothouse_model::DatabaseId;
+use pilothouse_model::{Database, DatabaseId};
 
 /// More points than any operation has.
 const POINTS_MAX: u64 = 200;
@@ -24,7 +24,8 @@ fn crash_everywhere(prepare: impl AsyncFn(&mut Harness) -> DatabaseId, goal: imp
                 harness.check(id);
             }
             fault::arm(None);
-            if harness.find(id).is_some_and(|record| record.deleted_at.is_none()) {
+            let lives = |record: &Database| record.deleted_at.is_none() && record.creation_error.is_none();
+            if harness.find(id).is_some_and(|record| lives(&record)) {
                 harness.settle(id).await;
             }
             if harness.find(id).is_some() {
@@ -58,6 +59,40 @@ fn create() {
                 .await
         },
         settled,
+    );
+}
+
+/// Its primary was named and has files when the creation is given up; whoever comes after the loss finds them erased.
+#[test]
+fn creation_that_is_given_up() {
+    crash_everywhere(
+        async |harness| {
+            let id = harness
+                .create(Wanted {
+                    replicas: 1,
+                    persistent: true,
+                })
+                .await;
+            let lineage = |harness: &Harness| harness.record(id).layout.shards[0].lineage.clone();
+            while lineage(harness).primary.is_none() {
+                harness.pass(id).await;
+            }
+            let primary = lineage(harness).primary.expect("it was named");
+            harness.world.kill(primary);
+            while !lineage(harness).restartable {
+                harness.pass(id).await;
+            }
+            assert!(!harness.record(id).was_active);
+            for _ in 0..3 {
+                crate::health::count_failed_start(harness.control(), primary, "it does not start");
+            }
+            harness.world.kill(primary);
+            id
+        },
+        |harness, id| {
+            assert!(!harness.record(id).needs_recovery, "nothing was lost that anybody ever had");
+            harness.record(id).creation_error.is_some() || settled(harness, id)
+        },
     );
 }
 
