@@ -90,7 +90,10 @@ fn creation_that_is_given_up() {
             id
         },
         |harness, id| {
-            assert!(!harness.record(id).needs_recovery, "nothing was lost that anybody ever had");
+            assert!(
+                !harness.record(id).needs_recovery,
+                "nothing was lost that anybody ever had"
+            );
             harness.record(id).creation_error.is_some() || settled(harness, id)
         },
     );
