@@ -1,46 +1,13 @@
 //! Every route of this API, in the order of the specification's index (§6). No logic.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use pilothouse_api::{Method, Priority, Route};
-
 use crate::app::App;
 use crate::auth::Permission;
 use crate::call::{Answer, Call};
 use crate::handlers;
 
-/// A function that answers.
-#[derive(Clone, Copy)]
-pub struct Handler(pub(crate) fn(App, Call) -> Answering);
+pilothouse_api::routes! {
+    handlers(App, Call) -> Answer, permission Permission;
 
-/// An answer on its way.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-impl std::fmt::Debug for Handler {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handler(…)")
-    }
-}
-
-macro_rules! routes {
-    ($($method:ident $path:literal $priority:ident $access:ident $handler:path;)+) => {
-        &[$(Route {
-            method: Method::$method,
-            path: $path,
-            access: Permission::$access,
-            priority: Priority::$priority,
-            operation: stringify!($handler),
-            handler: Handler(|app, call| {
-                use handlers::*;
-                Box::pin($handler(app, call))
-            }),
-        }),+]
-    };
-}
-
-/// The table.
-pub static ROUTES: &[Route<Handler, Permission>] = routes! {
     // Account
     GET    "/v1"                                                            P0 Read account::get;
     GET    "/v1/payment-methods"                                            P0 Read account::payment_methods;
@@ -106,4 +73,4 @@ pub static ROUTES: &[Route<Handler, Permission>] = routes! {
     // Not offered
     GET    "/v1/data-integration-workspaces"                                P2 Read absent::data_integration;
     POST   "/v1/endpoint-redirections"                                      P2 Write absent::switched_off;
-};
+}

@@ -3,47 +3,14 @@
 //! A row says: method, path, priority, who may call it, and the function that answers. `OPTIONS`, `Allow` and 405 follow from the table.
 //! Routes that are specified and not built have rows too and answer as the product does where a feature is absent.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use pilothouse_api::{Method, Priority, Route};
-
 use crate::app::App;
 use crate::auth::Permission;
 use crate::call::{Answer, Call};
 use crate::handlers;
 
-/// A function that answers.
-#[derive(Clone, Copy)]
-pub struct Handler(pub(crate) fn(App, Call) -> Answering);
+pilothouse_api::routes! {
+    handlers(App, Call) -> Answer, permission Permission;
 
-/// An answer on its way.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-impl std::fmt::Debug for Handler {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handler(…)")
-    }
-}
-
-macro_rules! routes {
-    ($($method:ident $path:literal $priority:ident $access:ident $handler:path;)+) => {
-        &[$(Route {
-            method: Method::$method,
-            path: $path,
-            access: Permission::$access,
-            priority: Priority::$priority,
-            operation: stringify!($handler),
-            handler: Handler(|app, call| {
-                use handlers::*;
-                Box::pin($handler(app, call))
-            }),
-        }),+]
-    };
-}
-
-/// The table.
-pub static ROUTES: &[Route<Handler, Permission>] = routes! {
     // Bootstrap
     GET    "/v1/bootstrap"                              P0 Bootstrap bootstrap::status;
     POST   "/v1/bootstrap/create_cluster"               P0 Bootstrap bootstrap::create_cluster;
@@ -290,11 +257,11 @@ pub static ROUTES: &[Route<Handler, Permission>] = routes! {
     // Health
     GET    "/v4/cluster/health"                         P2 ViewCluster health::cluster;
     GET    "/v4/db/{uid}/health"                        P2 ViewDatabases health::database;
-};
+}
 
 #[cfg(test)]
 mod tests {
-    use pilothouse_api::RouteTable;
+    use pilothouse_api::{Method, RouteTable};
 
     use super::*;
 

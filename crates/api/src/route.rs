@@ -149,6 +149,45 @@ fn allow<H, A>(routes: &[&Route<H, A>]) -> HeaderValue {
     HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// Declares a dialect's table of routes and its kind of handler: `ROUTES`, whose rows are method, path, priority, permission and the
+/// function that answers, and `Handler`, which wraps such a function.
+///
+/// The head names the folder of the handlers, what they take, what they answer, and the kind of permission. Methods, priorities and
+/// permissions are written as in their types; functions by their path within the folder.
+#[macro_export]
+macro_rules! routes {
+    (
+        $handlers:ident($app:ty, $call:ty) -> $answer:ty, permission $permission:ident;
+        $($method:ident $path:literal $priority:ident $access:ident $handler:path;)+
+    ) => {
+        /// A function that answers.
+        #[derive(Clone, Copy)]
+        pub struct Handler(pub(crate) fn($app, $call) -> Answering);
+
+        /// An answer on its way.
+        pub(crate) type Answering = ::std::pin::Pin<::std::boxed::Box<dyn ::std::future::Future<Output = $answer> + Send>>;
+
+        impl ::std::fmt::Debug for Handler {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str("Handler(…)")
+            }
+        }
+
+        /// The table.
+        pub static ROUTES: &[$crate::Route<Handler, $permission>] = &[$($crate::Route {
+            method: $crate::Method::$method,
+            path: $path,
+            access: $permission::$access,
+            priority: $crate::Priority::$priority,
+            operation: ::std::stringify!($handler),
+            handler: Handler(|app, call| {
+                use $handlers::*;
+                ::std::boxed::Box::pin($handler(app, call))
+            }),
+        }),+];
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
