@@ -130,7 +130,11 @@ impl RedisEnterprise {
     /// Finishes a bootstrap that was interrupted, then does the background work until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         crate::handlers::bootstrap::resume(&self.0).await;
-        tokio::join!(crate::alerts::run(&self.0, &stop), mail::run(&self.0, &stop));
+        tokio::join!(
+            crate::alerts::run(&self.0, &stop),
+            crate::auto_upgrade::run(&self.0, &stop),
+            mail::run(&self.0, &stop)
+        );
         // They hold us and we hold them: without this neither would ever go.
         self.0.0.listeners.store(None);
         self.0.0.tasks.close();

@@ -13,6 +13,7 @@ mod alerts;
 mod app;
 mod archive;
 mod auth;
+mod auto_upgrade;
 mod call;
 mod documents;
 mod error;

@@ -123,7 +123,7 @@ pub(crate) struct Inner {
     /// Owner of every task.
     pub(crate) tasks: Tasks,
     /// Server binaries that were found.
-    installed: ArcSwap<Vec<InstalledEngine>>,
+    pub(crate) installed: ArcSwap<Vec<InstalledEngine>>,
     /// The tenant that always exists.
     default_tenant: TenantId,
     /// This machine.
@@ -176,6 +176,7 @@ impl Control {
         crate::transfer::start(self);
         crate::operations::start_pruning(self);
         crate::groups::start_removing(self);
+        crate::engines::start_looking(self);
         crate::statistics::start(self);
         Ok(())
     }
@@ -238,12 +239,6 @@ impl Control {
     /// Server binaries that were found, newest first within a product.
     pub fn engines(&self) -> Vec<InstalledEngine> {
         self.0.installed.load().as_ref().clone()
-    }
-
-    /// Looks again for server binaries.
-    pub async fn rediscover_engines(&self) {
-        let found = crate::engines::discover(&self.0.engines, self.0.runtime.as_ref()).await;
-        self.0.installed.store(Arc::new(found));
     }
 
     /// Products whose binary was not found, with the package that provides it.

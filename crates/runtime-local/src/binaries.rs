@@ -1,11 +1,12 @@
 //! Finding the installed server binaries and asking them what they are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -26,6 +27,9 @@ const USUAL: [&str; 7] = [
 
 /// Longest time for a binary to print its version. Cold disks and loaded machines included.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an answer counts while the file is the same: the libraries that a binary needs may change without it.
+const ANSWER_KEPT: Duration = Duration::from_secs(60);
 
 /// More than any version text.
 const ANSWER_LIMIT: u64 = 64 * 1024;
@@ -50,12 +54,89 @@ pub(crate) fn find(name: &str, search_path: &[PathBuf], path: Option<&OsStr>) ->
         .collect()
 }
 
+/// What binaries printed, so that looking again costs a look at their files. A package that is replaced makes another file.
+#[derive(Debug, Default)]
+pub(crate) struct Answers(Mutex<HashMap<Question, Known>>);
+
+type Question = (PathBuf, Vec<String>);
+
+#[derive(Debug)]
+struct Known {
+    file: FileMark,
+    at: Instant,
+    /// `None`: it cannot be run.
+    text: Option<String>,
+}
+
+/// Changes whenever a file is written or exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileMark {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl FileMark {
+    fn of(path: &Path) -> Option<Self> {
+        let facts = path.metadata().ok()?;
+        Some(Self {
+            device: facts.dev(),
+            inode: facts.ino(),
+            size: facts.size(),
+            changed: (facts.ctime(), facts.ctime_nsec()),
+        })
+    }
+}
+
+impl Answers {
+    /// As [`ask`], and asks again only where the answer may be another one.
+    pub(crate) async fn ask(
+        &self,
+        binaries: Vec<PathBuf>,
+        arguments: &[&str],
+        account: Option<&Account>,
+    ) -> Vec<(PathBuf, String)> {
+        let question = |binary: &PathBuf| -> Question {
+            (
+                binary.clone(),
+                arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            )
+        };
+        // Taken before they are asked: a file that is exchanged meanwhile is asked again the next time.
+        let marks: Vec<_> = binaries.iter().map(|binary| FileMark::of(binary)).collect();
+        let unknown: Vec<PathBuf> = {
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_known = |binary: &PathBuf, mark: Option<FileMark>| {
+                known
+                    .get(&question(binary))
+                    .is_some_and(|known| Some(known.file) == mark && known.at.elapsed() < ANSWER_KEPT)
+            };
+            let pairs = binaries.iter().zip(&marks);
+            pairs
+                .filter(|(binary, mark)| !is_known(binary, **mark))
+                .map(|(binary, _)| binary.clone())
+                .collect()
+        };
+        let mut told: HashMap<_, _> = ask(unknown.clone(), arguments, account).await.into_iter().collect();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = Vec::new();
+        for (binary, mark) in binaries.into_iter().zip(marks) {
+            let question = question(&binary);
+            if unknown.contains(&binary) {
+                let (at, text) = (Instant::now(), told.remove(&binary));
+                known.remove(&question);
+                known.extend(mark.map(|file| (question.clone(), Known { file, at, text })));
+            }
+            let text = known.get(&question).and_then(|known| known.text.clone());
+            answers.extend(text.map(|text| (binary, text)));
+        }
+        answers
+    }
+}
+
 /// Runs each binary with these arguments and returns what it printed, in the order given. One that cannot be run is left out.
-pub(crate) async fn ask(
-    binaries: Vec<PathBuf>,
-    arguments: &[&str],
-    account: Option<&Account>,
-) -> Vec<(PathBuf, String)> {
+async fn ask(binaries: Vec<PathBuf>, arguments: &[&str], account: Option<&Account>) -> Vec<(PathBuf, String)> {
     let mut asked = JoinSet::new();
     for (index, binary) in binaries.into_iter().enumerate() {
         let command = command(&binary, arguments, account);
@@ -163,5 +244,26 @@ mod tests {
             find("no-such-binary-anywhere", &folders, Some(&path)),
             Vec::<PathBuf>::new()
         );
+    }
+
+    #[tokio::test]
+    async fn an_exchanged_binary_is_asked_again_and_the_same_one_is_not() {
+        let temporary = tempfile::tempdir().unwrap();
+        let counter = temporary.path().join("runs");
+        let text = |version: &str| format!("#!/bin/sh\necho {version}; echo run >> {}\n", counter.display());
+        let binary = script(temporary.path(), &text("one"));
+        let answers = Answers::default();
+        let ask = async || answers.ask(vec![binary.clone()], &["--version"], None).await;
+        for _ in 0..3 {
+            assert_eq!(ask().await, [(binary.clone(), "one\n".to_owned())]);
+        }
+        let aside = temporary.path().join("aside");
+        fs::write(&aside, text("two")).unwrap();
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&aside, &binary).unwrap();
+        assert_eq!(ask().await, [(binary.clone(), "two\n".to_owned())]);
+        assert_eq!(fs::read_to_string(&counter).unwrap(), "run\n".repeat(2));
+        fs::remove_file(&binary).unwrap();
+        assert_eq!(ask().await, []);
     }
 }

@@ -69,6 +69,7 @@ pub(crate) struct Shared {
     pub cgroups: Result<ControlGroups, String>,
     pub watcher: Watcher,
     search_path: Vec<PathBuf>,
+    answers: binaries::Answers,
     trash: Trash,
     ports: Mutex<PortBook>,
     slots: Mutex<Slots>,
@@ -103,6 +104,7 @@ impl LocalRuntime {
             launcher: options.launcher,
             cgroups: ControlGroups::take_over(),
             search_path: options.search_path,
+            answers: binaries::Answers::default(),
             ports: Mutex::new(PortBook::new(options.server_port_range, options.port_probe_address)),
             slots: Mutex::default(),
         });
@@ -312,7 +314,8 @@ impl Runtime for LocalRuntime {
     async fn ask_binaries(&self, name: &str, arguments: &[&str]) -> Vec<(PathBuf, String)> {
         let path = std::env::var_os("PATH");
         let found = binaries::find(name, &self.shared.search_path, path.as_deref());
-        binaries::ask(found, arguments, self.shared.tree.account()).await
+        let account = self.shared.tree.account();
+        self.shared.answers.ask(found, arguments, account).await
     }
 
     async fn host_facts(&self) -> HostFacts {

@@ -154,7 +154,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// a lost bind race shows as a server that ends at once, and the caller picks again.
     async fn free_ports(&self, taken: &[u16]) -> Result<ServerPorts, RuntimeError>;
 
-    /// Runs a binary found on the search path with these arguments and returns each absolute path with what it printed.
+    /// Runs a binary found on the search path with these arguments and returns each absolute path with what it printed. May be called
+    /// often: what a file printed may be remembered for as long as the file is the same.
     async fn ask_binaries(&self, name: &str, arguments: &[&str]) -> Vec<(PathBuf, String)>;
 
     /// What the host is.

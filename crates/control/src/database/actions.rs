@@ -72,8 +72,11 @@ impl Control {
         options: RequestOptions,
     ) -> Result<Accepted, ControlError> {
         let shown = self.database(caller, id)?;
-        let version = command.version.unwrap_or(shown.database.spec.version);
-        self.installed(shown.database.spec.engine, version)?;
+        let present = &shown.database.spec;
+        let version = match command.version {
+            Some(version) => self.installed(present.engine, version)?.version,
+            None => self.serving(present.engine, present.version)?.version,
+        };
         if version < shown.database.spec.version {
             return Err(ControlError::invalid(
                 Field::Version,

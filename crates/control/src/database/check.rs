@@ -1,15 +1,21 @@
 //! Validation of what is asked for, the same for create, update and dry run.
 
 use pilothouse_engine::Capabilities;
-use pilothouse_model::{AclRule, DatabaseSpec, InstalledEngine, Role};
+use pilothouse_model::{AclRule, DatabaseSpec, Role};
 use pilothouse_planner::{SpecField, validate};
 use pilothouse_store::View;
 
 use crate::{Control, ControlError, Field};
 
 impl Control {
-    /// Checks a spec against its own rules, the engine and the records it refers to. Changes nothing.
-    pub(crate) fn check_spec(&self, view: &View, spec: &DatabaseSpec) -> Result<InstalledEngine, ControlError> {
+    /// Checks a spec against its own rules, the engine and the records it refers to, and whether its version is installed. Changes nothing.
+    pub(crate) fn check_spec(&self, view: &View, spec: &DatabaseSpec) -> Result<(), ControlError> {
+        self.check_spec_of_present(view, spec)?;
+        self.installed(spec.engine, spec.version).map(drop)
+    }
+
+    /// As [`Control::check_spec`] for a database that exists with that version: its package may have been replaced since.
+    pub(crate) fn check_spec_of_present(&self, view: &View, spec: &DatabaseSpec) -> Result<(), ControlError> {
         let engine = self
             .0
             .engines
@@ -42,6 +48,6 @@ impl Control {
         engine
             .validate(spec)
             .map_err(|error| ControlError::invalid(Field::Tuning, error.message))?;
-        self.installed(spec.engine, spec.version)
+        self.serving(spec.engine, spec.version).map(drop)
     }
 }

@@ -108,7 +108,11 @@ impl Control {
     async fn check_change(&self, view: &View, before: &Database, wanted: &DatabaseSpec) -> Result<(), ControlError> {
         check_open_for_change(before)?;
         check_fixed(&before.spec, wanted)?;
-        self.check_spec(view, wanted)?;
+        if before.spec.version == wanted.version {
+            self.check_spec_of_present(view, wanted)?;
+        } else {
+            self.check_spec(view, wanted)?;
+        }
         if before.spec.replica_of == wanted.replica_of {
             return Ok(());
         }

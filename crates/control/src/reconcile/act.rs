@@ -61,6 +61,7 @@ impl Control {
     /// Starts the server, fenced: what it reads from disk lets nobody in but us.
     async fn start_server(&self, record: &Record, server: &Server) -> Result<(), StepError> {
         let memory = self.0.memories.of(server.id);
+        self.correct_version(record, server).await?;
         self.end_stray(record, server).await;
         // What an earlier persistence left behind must not come back as if it were the data.
         if record.spec.persistence == Persistence::Disabled && self.0.runtime.data_bytes(server.id).await? > 0 {
@@ -113,7 +114,7 @@ impl Control {
         );
         Ok(LaunchRequest {
             server: server.id,
-            program: self.installed(record.spec.engine, server.version)?.binary,
+            program: self.serving(record.spec.engine, server.version)?.binary,
             arguments: launch.arguments,
             environment: launch.environment,
             files,

@@ -17,6 +17,7 @@ mod replicas;
 mod scheduler;
 mod settings;
 mod trouble;
+mod version;
 
 use std::sync::Arc;
 
