@@ -37,6 +37,7 @@ pub(crate) fn create(control: &Control, request: CreateRequest) -> Result<Create
         version: engine.version,
         memory_bytes: request.memory_bytes,
         shards: 1,
+        cluster: false,
         replicas: request.replicas,
         persistence: persistence(request.persistence.as_deref())?,
         log_limits: LogLimits::default(),

@@ -193,6 +193,7 @@ fn spec(control: &Control) -> DatabaseSpec {
         version: EngineVersion::new(7, 0, 15),
         memory_bytes: 100 << 20,
         shards: 1,
+        cluster: false,
         replicas: 0,
         persistence: Persistence::Disabled,
         log_limits: LogLimits::default(),

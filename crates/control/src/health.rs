@@ -190,6 +190,7 @@ pub(crate) fn watch(
         access: ManagementAccess {
             socket: directory.admin_socket(),
             secret,
+            cluster: database.spec.cluster,
         },
         memory: Arc::clone(memory),
         session: None,

@@ -250,6 +250,7 @@ pub(crate) mod tests {
         ServerSettings {
             bind: vec!["127.0.0.1".parse().unwrap()],
             ports: ServerPorts {
+                bus: 0,
                 plain: 20000,
                 tls: 20001,
             },
@@ -270,6 +271,7 @@ pub(crate) mod tests {
             }],
             disabled_commands: vec![],
             fence: Fence::Open,
+            cluster: None,
         }
     }
 

@@ -22,7 +22,7 @@ pub use capabilities::Capabilities;
 pub use error::{EngineError, ErrorClass};
 pub use launch::{BinaryProbe, DiscoveredVersion, LaunchDescription, ServerFile};
 pub use session::{Deadline, Load, ManagementAccess, Peer, Reply, Session, SnapshotState, SyncSource};
-pub use settings::{Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
+pub use settings::{ClusterSettings, Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
 
 /// Why a server does not get its data from the source that it follows.
 #[derive(Clone, Debug, PartialEq, Eq)]

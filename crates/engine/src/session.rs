@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use pilothouse_model::{Liveness, ReplicationFacts, Secret, ServerFacts};
+use pilothouse_model::{ClusterFacts, Liveness, ReplicationFacts, Secret, ServerFacts, SlotSet};
 
-use crate::{EngineError, ServerSettings};
+use crate::{EngineError, ErrorClass, ServerSettings};
 
 /// When a call must have ended, on the monotonic clock.
 pub type Deadline = Instant;
@@ -19,6 +19,8 @@ pub struct ManagementAccess {
     pub socket: PathBuf,
     /// The secret of the management account.
     pub secret: Secret,
+    /// The server is part of a cluster.
+    pub cluster: bool,
 }
 
 /// A server of the same database, as its siblings reach it.
@@ -28,6 +30,17 @@ pub struct Peer {
     pub host: String,
     /// The port that replication uses: the TLS port where replication is encrypted.
     pub port: u16,
+    /// Its place in a cluster; `None` where there is none.
+    pub node: Option<PeerNode>,
+}
+
+/// A server of a cluster, as its siblings address it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerNode {
+    /// Its name.
+    pub name: String,
+    /// The port of its links.
+    pub bus_port: u16,
 }
 
 /// A database that we do not run and that a primary of ours follows.
@@ -154,6 +167,57 @@ pub trait Session: Send {
     /// Runs one client command with full rights.
     async fn execute(&mut self, command: &[Vec<u8>], deadline: Deadline) -> Result<Reply, EngineError>;
 
+    /// Asks how it sees its cluster.
+    async fn cluster(&mut self, _deadline: Deadline) -> Result<ClusterFacts, EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Introduces it to servers that are to form a cluster with it. Success when they are introduced; they know each other a moment later.
+    async fn meet(&mut self, _peers: &[Peer], _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Makes it forget servers that left the cluster, by their names. Success for one that it does not know.
+    async fn forget(&mut self, _nodes: &[String], _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Makes it the owner of slots that nobody owns. Success for one that is its own already.
+    async fn claim_slots(&mut self, _slots: &SlotSet, _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Prepares it to take slots over from the node. Success for one that is its own already.
+    async fn import_slots(&mut self, _slots: &[u16], _from: &str, _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Prepares it to hand slots over to the node: keys that it no longer has are looked for there. Success for one that the node owns.
+    async fn export_slots(&mut self, _slots: &[u16], _to: &str, _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Moves keys of slots that are handed over, until none is left or `until` has passed. Each key is moved whole or not at all. Returns
+    /// whether keys are left.
+    async fn move_keys(
+        &mut self,
+        _slots: &[u16],
+        _to: &Peer,
+        _until: Deadline,
+        _deadline: Deadline,
+    ) -> Result<bool, EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Tells it that the node owns the slots. A server that took slots over is told first, then the one that gave them.
+    async fn assign_slots(&mut self, _slots: &[u16], _owner: &str, _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
     /// Asks the server to save what its persistence asks for and to end. The connection ends with it.
     async fn shutdown(&mut self, deadline: Deadline) -> Result<(), EngineError>;
+}
+
+fn no_cluster() -> EngineError {
+    EngineError::new(ErrorClass::Unsupported, "this product forms no clusters")
 }

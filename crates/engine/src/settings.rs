@@ -55,6 +55,15 @@ pub struct ServerSettings {
     pub disabled_commands: Vec<String>,
     /// Who may use the server now.
     pub fence: Fence,
+    /// How it takes part in a cluster; `None` for a server on its own. Never changed while it runs.
+    pub cluster: Option<ClusterSettings>,
+}
+
+/// How a server takes part in a cluster. The port of its links is [`ServerPorts::bus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// The address under which its siblings reach it and to which clients are led.
+    pub announce: IpAddr,
 }
 
 /// Who may use a server. What is on disk is always `Closed`.

@@ -24,6 +24,13 @@ impl Layout {
             .find(|shard| shard.servers.iter().any(|s| s.id == server))
     }
 
+    /// As [`Layout::shard_of`], to be changed.
+    pub fn shard_of_mut(&mut self, server: ServerId) -> Option<&mut Shard> {
+        self.shards
+            .iter_mut()
+            .find(|shard| shard.servers.iter().any(|s| s.id == server))
+    }
+
     /// The server with that id.
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers().find(|server| server.id == id)
@@ -41,6 +48,9 @@ pub struct Shard {
     pub servers: Vec<Server>,
     /// Whose data counts.
     pub lineage: Lineage,
+    /// It is on its way out: its slots go to the others, then it is removed.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 impl Shard {
@@ -125,6 +135,9 @@ pub struct ServerPorts {
     pub plain: u16,
     /// TLS.
     pub tls: u16,
+    /// The links of a cluster; 0 for a server that is in none.
+    #[serde(default)]
+    pub bus: u16,
 }
 
 /// One database server process with its directory.

@@ -27,6 +27,7 @@ mod name;
 mod observation;
 mod operation;
 mod secret;
+mod slots;
 mod spec;
 mod tenant;
 mod time;
@@ -48,11 +49,12 @@ pub use layout::{FailoverIntent, Layout, Lineage, Management, Server, ServerPort
 pub use lifecycle::Lifecycle;
 pub use name::{DatabaseName, Dialect, NameError, TenantName};
 pub use observation::{
-    Liveness, Observation, ProcessState, ReplicationFacts, Role as ServerRole, ServerFacts, ServerObservation,
-    SyncProgress,
+    ClusterFacts, ClusterPeer, Liveness, Observation, ProcessState, ReplicationFacts, Role as ServerRole, ServerFacts,
+    ServerObservation, SyncProgress,
 };
 pub use operation::{AnswerPoint, Operation, OperationKind, OperationPhase, OperationResult, Request, Subject};
 pub use secret::{Sealed, Secret};
+pub use slots::SlotSet;
 pub use spec::{
     AccessSpec, BackupSchedule, ClientAuthentication, DatabaseSpec, EvictionPolicy, FsyncPolicy, Location, LogLimits,
     NetworkSpec, Persistence, ReplicaSource, ReplicaSync, SnapshotRule, TlsMode,

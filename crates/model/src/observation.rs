@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineVersion, ServerId, Timestamp};
+use crate::{EngineVersion, ServerId, SlotSet, Timestamp};
 
 /// What was last seen of the servers of one database.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +95,42 @@ pub struct ReplicationFacts {
     pub online_replicas: u32,
     /// Replicas: how far the full sync is that is under way.
     pub sync: Option<SyncProgress>,
+}
+
+/// A cluster as one of its servers sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterFacts {
+    /// The name that its siblings know it by; it keeps it in its directory.
+    pub node: String,
+    /// It takes commands for the slots that it owns.
+    pub serves: bool,
+    /// The newest change of ownership that it knows of.
+    pub epoch: u64,
+    /// The slots that it owns. A replica owns none.
+    pub slots: SlotSet,
+    /// Slots on their way from it, and the node that each goes to.
+    pub migrating: Vec<(u16, String)>,
+    /// Slots on their way to it, and the node that each comes from.
+    pub importing: Vec<(u16, String)>,
+    /// Every other server that it knows.
+    pub peers: Vec<ClusterPeer>,
+}
+
+/// A server of a cluster as another sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterPeer {
+    /// Its name.
+    pub node: String,
+    /// The port for commands under which it is known: the TLS port where the links of the cluster are encrypted.
+    pub port: u16,
+    /// The two were only introduced and do not trust each other yet.
+    pub handshake: bool,
+    /// Both have a connection to each other.
+    pub linked: bool,
+    /// Whom it follows; `None` for a primary.
+    pub primary: Option<String>,
+    /// The slots that it owns.
+    pub slots: SlotSet,
 }
 
 /// How far a full sync is.

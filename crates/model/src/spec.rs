@@ -17,8 +17,11 @@ pub struct DatabaseSpec {
     pub version: EngineVersion,
     /// Memory of the whole database, replicas included; 0 means no limit. See [`DatabaseSpec::memory_bytes_per_server`].
     pub memory_bytes: u64,
-    /// Primaries. 1 until slot-sharding is built.
+    /// Primaries. More than one only in a cluster.
     pub shards: u16,
+    /// The servers form a cluster: clients are led to the server that has a key, and reach it directly.
+    #[serde(default)]
+    pub cluster: bool,
     /// Replicas of each shard; 0 or 1 today.
     pub replicas: u8,
     /// Where data survives a restart.
@@ -44,6 +47,12 @@ impl DatabaseSpec {
     /// The memory limit of each server process: the whole divided by all copies. 0 means no limit.
     pub fn memory_bytes_per_server(&self) -> u64 {
         self.memory_bytes / (u64::from(self.shards.max(1)) * (1 + u64::from(self.replicas)))
+    }
+
+    /// Whether its servers speak TLS with each other: where that was asked for, and in a cluster whose clients do, because there servers
+    /// and clients share a port.
+    pub fn encrypts_links(&self) -> bool {
+        self.network.encrypt_replication || (self.cluster && self.network.tls == TlsMode::Enabled)
     }
 }
 

@@ -153,7 +153,7 @@ fn need(
     if !primary_settled {
         return Need::Patience("waits for the primary");
     }
-    let peer_port = if input.database.spec.network.encrypt_replication {
+    let peer_port = if input.database.spec.encrypts_links() {
         primary.ports.tls
     } else {
         primary.ports.plain

@@ -124,7 +124,11 @@ fn server(id: ServerId, plain: u16) -> Server {
         host: HostId::from_bytes([9; 16]),
         management: Management::Managed,
         version: VERSION,
-        ports: ServerPorts { plain, tls: plain + 1 },
+        ports: ServerPorts {
+            plain,
+            tls: plain + 1,
+            bus: 0,
+        },
         management_secret: sealed(),
         incarnation: 1,
         leaving: false,
@@ -146,6 +150,7 @@ fn database() -> Database {
     };
     let servers = vec![server(PRIMARY, 20_001), server(REPLICA, 20_003)];
     let shard = Shard {
+        leaving: false,
         id: ShardId::from_bytes([3; 16]),
         slots: vec![SlotRange::ALL],
         servers,
@@ -181,6 +186,7 @@ fn spec() -> DatabaseSpec {
         version: VERSION,
         memory_bytes: 100 << 20,
         shards: 1,
+        cluster: false,
         replicas: 1,
         persistence: Persistence::Disabled,
         log_limits: LogLimits::default(),

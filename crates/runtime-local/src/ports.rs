@@ -34,10 +34,10 @@ impl PortBook {
         }
     }
 
-    /// Two ports that nobody listens on, not in `taken` and not promised.
-    pub(crate) fn take_two(&mut self, taken: &[u16], now: Instant) -> Result<ServerPorts, RuntimeError> {
+    /// Two ports that nobody listens on, not in `taken` and not promised; three for a server of a cluster.
+    pub(crate) fn take(&mut self, taken: &[u16], cluster: bool, now: Instant) -> Result<ServerPorts, RuntimeError> {
         self.promised.retain(|_, until| *until > now);
-        let mut found = Vec::with_capacity(2);
+        let mut found = Vec::with_capacity(3);
         for _ in self.range.clone() {
             let port = self.next;
             self.next = if port >= *self.range.end() {
@@ -49,10 +49,13 @@ impl PortBook {
                 continue;
             }
             found.push(port);
-            if let [plain, tls] = found[..] {
-                self.promised.extend(found.iter().map(|port| (*port, now + PROMISED)));
-                return Ok(ServerPorts { plain, tls });
-            }
+            let ports = match (cluster, &found[..]) {
+                (false, &[plain, tls]) => ServerPorts { plain, tls, bus: 0 },
+                (true, &[plain, tls, bus]) => ServerPorts { plain, tls, bus },
+                _ => continue,
+            };
+            self.promised.extend(found.iter().map(|port| (*port, now + PROMISED)));
+            return Ok(ports);
         }
         let range = format!("{}-{}", self.range.start(), self.range.end());
         Err(RuntimeError::NoPort { range })
@@ -91,22 +94,22 @@ mod tests {
         let (listener, range) = around_a_listener();
         let (own, now) = (listener.local_addr().unwrap().port(), Instant::now());
         let mut book = PortBook::new(range.clone(), LOOPBACK);
-        let first = book.take_two(&[], now).unwrap();
-        let second = book.take_two(&[], now).unwrap();
+        let first = book.take(&[], false, now).unwrap();
+        let second = book.take(&[], false, now).unwrap();
         let mut given = [first.plain, first.tls, second.plain, second.tls];
         given.sort_unstable();
         assert_eq!(given[..], range.clone().skip(1).collect::<Vec<_>>()[..]);
         assert!(!given.contains(&own));
-        assert!(matches!(book.take_two(&[], now), Err(RuntimeError::NoPort { .. })));
+        assert!(matches!(book.take(&[], false, now), Err(RuntimeError::NoPort { .. })));
         // A promise that was not kept ends, a port in use does not.
         let later = now + PROMISED + Duration::from_secs(1);
-        let third = book.take_two(&[given[0], given[1]], later).unwrap();
+        let third = book.take(&[given[0], given[1]], false, later).unwrap();
         assert!([third.plain, third.tls].iter().all(|port| given[2..].contains(port)));
     }
 
     #[test]
     fn the_last_port_of_all_is_no_overflow() {
         let mut book = PortBook::new(u16::MAX..=u16::MAX, LOOPBACK);
-        assert!(book.take_two(&[], Instant::now()).is_err());
+        assert!(book.take(&[], false, Instant::now()).is_err());
     }
 }

@@ -306,9 +306,9 @@ impl Runtime for LocalRuntime {
         .await
     }
 
-    async fn free_ports(&self, taken: &[u16]) -> Result<ServerPorts, RuntimeError> {
+    async fn free_ports(&self, taken: &[u16], cluster: bool) -> Result<ServerPorts, RuntimeError> {
         let mut ports = self.shared.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        ports.take_two(taken, Instant::now())
+        ports.take(taken, cluster, Instant::now())
     }
 
     async fn ask_binaries(&self, name: &str, arguments: &[&str]) -> Vec<(PathBuf, String)> {

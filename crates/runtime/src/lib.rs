@@ -150,9 +150,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// The last lines that the server printed.
     async fn log_tail(&self, server: ServerId, lines: usize) -> Result<Vec<String>, RuntimeError>;
 
-    /// Two free ports (plain, TLS) of the server port range that nobody listens on and that are not in `taken`. Probed, not held:
-    /// a lost bind race shows as a server that ends at once, and the caller picks again.
-    async fn free_ports(&self, taken: &[u16]) -> Result<ServerPorts, RuntimeError>;
+    /// Free ports of the server port range that nobody listens on and that are not in `taken`: plain, TLS, and for a server of a cluster
+    /// one for its links. Probed, not held: a lost bind race shows as a server that ends at once, and the caller picks again.
+    async fn free_ports(&self, taken: &[u16], cluster: bool) -> Result<ServerPorts, RuntimeError>;
 
     /// Runs a binary found on the search path with these arguments and returns each absolute path with what it printed. May be called
     /// often: what a file printed may be remembered for as long as the file is the same.

@@ -199,6 +199,7 @@ impl Control {
             promises.push(promise);
         }
         let shard = Shard {
+            leaving: false,
             id: ShardId::new(),
             slots: vec![SlotRange::ALL],
             servers: planned,
@@ -219,10 +220,10 @@ impl Control {
             let ports = self
                 .0
                 .runtime
-                .free_ports(&taken)
+                .free_ports(&taken, spec.cluster)
                 .await
                 .map_err(|error| ControlError::NoCapacity(error.to_string()))?;
-            let Some(promise) = self.0.reservations.promise_all(&[ports.plain, ports.tls]) else {
+            let Some(promise) = self.0.reservations.promise_all(&[ports.plain, ports.tls, ports.bus]) else {
                 continue;
             };
             return Ok((self.new_server(spec, ports), promise));

@@ -221,6 +221,7 @@ impl Control {
         let wanted = record.spec.replica_of.as_ref().ok_or(StepError::Outdated)?;
         let source = SyncSource {
             peer: Peer {
+                node: None,
                 host: wanted.host.clone(),
                 port: wanted.port,
             },

@@ -171,6 +171,7 @@ impl Control {
                 &ManagementAccess {
                     socket: directory.admin_socket(),
                     secret,
+                    cluster: record.spec.cluster,
                 },
                 deadline,
             )

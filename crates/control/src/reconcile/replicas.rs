@@ -21,12 +21,13 @@ const FEED_POLL: Duration = Duration::from_micros(500);
 impl Control {
     /// Makes the replica follow the primary.
     pub(super) async fn attach(&self, record: &Record, replica: &Server, primary: &Server) -> Result<(), StepError> {
-        let port = if record.spec.network.encrypt_replication {
+        let port = if record.spec.encrypts_links() {
             primary.ports.tls
         } else {
             primary.ports.plain
         };
         let peer = Peer {
+            node: None,
             host: self.0.settings.server_address.to_string(),
             port,
         };

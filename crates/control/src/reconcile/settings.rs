@@ -1,9 +1,10 @@
 //! What a server's configuration follows from, put together from spec, access records and certificates.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use pilothouse_engine::{Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
-use pilothouse_model::{AclRule, Database, RoleId, Secret, Server, TlsMode, User};
+use pilothouse_engine::{ClusterSettings, Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
+use pilothouse_model::{AclRule, Database, DatabaseSpec, RoleId, Secret, Server, TlsMode, User};
 use pilothouse_store::View;
 
 use crate::{Control, ControlError, certificates};
@@ -27,10 +28,10 @@ impl Control {
         let spec = &database.spec;
         let view = self.store().view();
         Ok(ServerSettings {
-            bind: vec![self.0.settings.server_address],
+            bind: self.bound_at(spec),
             ports: server.ports,
             tls: self.tls(database, server)?.map(|(tls, _)| tls),
-            encrypt_replication: spec.network.encrypt_replication,
+            encrypt_replication: spec.encrypts_links(),
             memory_bytes: spec.memory_bytes_per_server(),
             persistence: spec.persistence.clone(),
             eviction: spec.eviction,
@@ -40,7 +41,21 @@ impl Control {
             logins: self.logins(&view, database)?,
             disabled_commands: spec.access.disabled_commands.clone(),
             fence,
+            cluster: spec.cluster.then_some(ClusterSettings {
+                announce: spec.network.address,
+            }),
         })
+    }
+
+    /// Where its servers listen: servers of a cluster are reached by clients themselves.
+    fn bound_at(&self, spec: &DatabaseSpec) -> Vec<IpAddr> {
+        let ours = self.0.settings.server_address;
+        let public = spec.network.address;
+        if spec.cluster && public != ours {
+            vec![ours, public]
+        } else {
+            vec![ours]
+        }
     }
 
     /// The certificate files that the settings name.
@@ -56,7 +71,7 @@ impl Control {
         let network = &database.spec.network;
         // Also while it is paused: the link is cut after that was asked for.
         let source = database.spec.replica_of.as_ref().filter(|source| source.tls);
-        if network.tls == TlsMode::Disabled && !network.encrypt_replication && source.is_none() {
+        if network.tls == TlsMode::Disabled && !database.spec.encrypts_links() && source.is_none() {
             return Ok(None);
         }
         let missing = || ControlError::internal("the certificate of TLS endpoints is missing");

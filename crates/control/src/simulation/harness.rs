@@ -153,6 +153,7 @@ impl Harness {
             version: EngineVersion::new(7, 0, 15),
             memory_bytes: 100 << 20,
             shards: 1,
+            cluster: false,
             replicas: wanted.replicas,
             persistence: if wanted.persistent {
                 Persistence::AppendOnly {

@@ -248,12 +248,13 @@ async fn own_history(
 
 /// Where servers of the database reach it.
 pub(super) fn address(control: &Control, record: &Database, server: &Server) -> Peer {
-    let port = if record.spec.network.encrypt_replication {
+    let port = if record.spec.encrypts_links() {
         server.ports.tls
     } else {
         server.ports.plain
     };
     Peer {
+        node: None,
         host: control.0.settings.server_address.to_string(),
         port,
     }

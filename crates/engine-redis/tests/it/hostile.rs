@@ -27,6 +27,7 @@ async fn lying_server(bytes: Vec<u8>, close: bool) -> (tempfile::TempDir, Box<dy
         }
     });
     let access = ManagementAccess {
+        cluster: false,
         socket,
         secret: Secret::new("s"),
     };
@@ -59,6 +60,7 @@ async fn call(session: &mut dyn Session, method: usize) -> Option<Result<(), Eng
 
 fn peer() -> Peer {
     Peer {
+        node: None,
         host: "127.0.0.1".into(),
         port: 1,
     }
@@ -145,6 +147,7 @@ async fn any_well_formed_reply_to_a_probe_is_a_sign_of_life() {
 async fn nobody_at_the_socket_is_transient() {
     let directory = tempfile::tempdir().unwrap();
     let access = ManagementAccess {
+        cluster: false,
         socket: directory.path().join("admin.sock"),
         secret: Secret::new("s"),
     };

@@ -307,6 +307,7 @@ async fn nobody_at_the_other_end_is_a_link_that_is_down() {
     for product in products() {
         let (_replica, mut session) = Server::start_open(&product, |_| ()).await;
         let nobody = Peer {
+            node: None,
             host: "127.0.0.1".into(),
             port: crate::runner::settings().ports.plain,
         };

@@ -143,6 +143,7 @@ impl Server {
 
     pub(crate) fn access(&self) -> ManagementAccess {
         ManagementAccess {
+            cluster: self.settings.cluster.is_some(),
             socket: self.directory.admin_socket(),
             secret: self.settings.management_secret.clone(),
         }
@@ -196,6 +197,7 @@ impl Server {
 
     pub(crate) fn peer(&self) -> Peer {
         Peer {
+            node: None,
             host: "127.0.0.1".into(),
             port: self.settings.ports.plain,
         }
@@ -277,7 +279,7 @@ pub(crate) fn settings() -> ServerSettings {
     let [plain, tls] = free_ports();
     ServerSettings {
         bind: vec!["127.0.0.1".parse().unwrap()],
-        ports: ServerPorts { plain, tls },
+        ports: ServerPorts { plain, tls, bus: 0 },
         tls: None,
         encrypt_replication: false,
         memory_bytes: 0,
@@ -289,6 +291,7 @@ pub(crate) fn settings() -> ServerSettings {
         logins: vec![login("default", "secret", "+@all ~* &*")],
         disabled_commands: vec![],
         fence: Fence::Open,
+        cluster: None,
     }
 }
 

@@ -163,6 +163,7 @@ async fn a_wrong_secret_is_denied() {
     for product in products() {
         let server = Server::start(&product, |_| ()).await;
         let access = ManagementAccess {
+            cluster: false,
             secret: Secret::new("wrong"),
             ..server.access()
         };

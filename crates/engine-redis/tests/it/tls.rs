@@ -187,6 +187,7 @@ async fn replicas_follow_over_tls_while_clients_stay_plain() {
         let (mut replica, mut session) = pair.pop().unwrap();
         let (primary, _) = pair.pop().unwrap();
         let peer = Peer {
+            node: None,
             host: "127.0.0.1".into(),
             port: primary.settings.ports.tls,
         };
@@ -225,6 +226,7 @@ async fn a_source_elsewhere_is_verified_against_what_is_trusted() {
         source_session.apply(&source.settings, soon()).await.unwrap();
         let elsewhere = SyncSource {
             peer: Peer {
+                node: None,
                 host: "127.0.0.1".into(),
                 port: source.settings.ports.tls,
             },

@@ -10,8 +10,8 @@ use crate::support::Fixture;
 async fn ports_are_free_and_differ() {
     let fixture = Fixture::new();
     let runtime = fixture.runtime();
-    let first = runtime.free_ports(&[]).await.unwrap();
-    let second = runtime.free_ports(&[first.plain, first.tls]).await.unwrap();
+    let first = runtime.free_ports(&[], false).await.unwrap();
+    let second = runtime.free_ports(&[first.plain, first.tls], true).await.unwrap();
     let mut ports = [first.plain, first.tls, second.plain, second.tls];
     for port in ports {
         assert!((20_000..=29_999).contains(&port));

@@ -91,7 +91,7 @@ fn port(database: &Database) -> Option<u16> {
 fn server_ports(database: &Database, ports: &mut Vec<u16>) {
     for server in database.layout.servers() {
         ports.extend(
-            [server.ports.plain, server.ports.tls]
+            [server.ports.plain, server.ports.tls, server.ports.bus]
                 .into_iter()
                 .filter(|port| *port != 0),
         );

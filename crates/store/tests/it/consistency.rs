@@ -132,6 +132,7 @@ fn apply(tx: &mut Transaction<'_>, step: &Step) {
                 database.layout.shards[0].servers.truncate(1);
             } else {
                 database.layout.shards[0].servers[0].ports = ServerPorts {
+                    bus: 0,
                     plain: 20_000,
                     tls: u16::from(tls_port),
                 };

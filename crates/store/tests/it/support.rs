@@ -31,7 +31,11 @@ pub(crate) fn database(tenant: TenantId, name: &str, port: u16) -> Database {
         host: HostId::from_bytes([7; 16]),
         management: Management::Managed,
         version: EngineVersion::new(7, 0, 15),
-        ports: ServerPorts { plain: port, tls: 0 },
+        ports: ServerPorts {
+            plain: port,
+            tls: 0,
+            bus: 0,
+        },
         management_secret: sealed(),
         incarnation: 1,
         leaving: false,
@@ -40,6 +44,7 @@ pub(crate) fn database(tenant: TenantId, name: &str, port: u16) -> Database {
     let servers = vec![server(port.wrapping_add(10_000)), server(port.wrapping_add(10_001))];
     let primary = servers[0].id;
     let shard = Shard {
+        leaving: false,
         id: ShardId::new(),
         slots: vec![SlotRange::ALL],
         servers,
@@ -79,6 +84,7 @@ fn spec(port: u16) -> DatabaseSpec {
         version: EngineVersion::new(7, 0, 15),
         memory_bytes: 1 << 30,
         shards: 1,
+        cluster: false,
         replicas: 1,
         persistence: Persistence::Disabled,
         log_limits: LogLimits::default(),

@@ -222,7 +222,7 @@ impl Runtime for World {
         Ok(Vec::new())
     }
 
-    async fn free_ports(&self, taken: &[u16]) -> Result<ServerPorts, RuntimeError> {
+    async fn free_ports(&self, taken: &[u16], cluster: bool) -> Result<ServerPorts, RuntimeError> {
         let mut state = self.lock();
         let mut next = || {
             loop {
@@ -239,6 +239,7 @@ impl Runtime for World {
         Ok(ServerPorts {
             plain: next(),
             tls: next(),
+            bus: if cluster { next() } else { 0 },
         })
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         version,
         memory_bytes: size::total_bytes(request.dataset_size_in_gb, request.memory_limit_in_gb, copies)?,
         shards: 1,
+        cluster: false,
         replicas,
         persistence: persistence(request.data_persistence.unwrap_or(DataPersistence::None)),
         log_limits: LogLimits::default(),

@@ -42,6 +42,7 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         version: engine.version,
         memory_bytes,
         shards: 1,
+        cluster: false,
         replicas: 0,
         persistence: Persistence::Disabled,
         log_limits: tuning::LOG_LIMITS,

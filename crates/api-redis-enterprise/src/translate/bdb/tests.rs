@@ -95,6 +95,7 @@ fn database(draft: &Draft) -> Database {
         ..Lineage::default()
     };
     let shard = Shard {
+        leaving: false,
         id: ShardId::from_bytes([7; 16]),
         slots: vec![SlotRange::ALL],
         servers: vec![server],
