@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_model::{Database, DatabaseGroup, EventDraft, GroupId, Severity, Subject};
+use pilothouse_model::{Cidr, Database, DatabaseGroup, EventDraft, GroupId, Severity, Subject};
 use pilothouse_store::{Transaction, Urgency};
 
 use crate::database::Room;
@@ -19,6 +19,8 @@ const REMOVAL_INTERVAL: Duration = Duration::from_millis(250);
 pub struct CreateGroup {
     /// Its name, which the dialect has checked.
     pub name: String,
+    /// From where clients may connect to its databases; empty for anywhere.
+    pub source_allow: Vec<Cidr>,
     /// The dialect's own documents.
     pub documents: Vec<DocumentWrite>,
     /// The databases that it begins with, at most ten.
@@ -30,6 +32,8 @@ pub struct CreateGroup {
 pub struct GroupChange {
     /// Its new name.
     pub name: Option<String>,
+    /// From where clients may connect to its databases from now on.
+    pub source_allow: Option<Vec<Cidr>>,
     /// The dialect's own documents.
     pub documents: Vec<DocumentWrite>,
 }
@@ -68,6 +72,7 @@ impl Control {
     ) -> Result<(GroupId, Vec<Arc<Database>>), ControlError> {
         let CreateGroup {
             name,
+            source_allow,
             documents,
             databases,
         } = command;
@@ -81,6 +86,7 @@ impl Control {
             tenant: caller.tenant,
             dialect: caller.dialect,
             name,
+            source_allow,
             created_at: now,
             changed_at: now,
             deleted_at: None,
@@ -111,23 +117,32 @@ impl Control {
         Ok(group.id)
     }
 
-    /// Changes a group.
+    /// Changes a group. Its databases follow a change of its sources.
     pub async fn update_group(&self, caller: &Caller, id: GroupId, change: GroupChange) -> Result<(), ControlError> {
         let now = self.now();
-        self.commit(caller, |transaction| {
-            let mut group = living(transaction, caller, id)?;
-            if let Some(name) = change.name {
-                group.name = name;
-            }
-            group.changed_at = now;
-            for document in change.documents {
-                documents::write(transaction, caller.dialect, Subject::Group(id), document)?;
-            }
-            transaction.append_event(now, event(caller, &group, "group-updated", "was changed"));
-            transaction.put(group);
-            Ok(())
-        })
-        .await
+        let concerned = self
+            .commit(caller, |transaction| {
+                let mut group = living(transaction, caller, id)?;
+                if let Some(name) = change.name {
+                    group.name = name;
+                }
+                if let Some(sources) = change.source_allow {
+                    group.source_allow = sources;
+                }
+                group.changed_at = now;
+                for document in change.documents {
+                    documents::write(transaction, caller.dialect, Subject::Group(id), document)?;
+                }
+                transaction.append_event(now, event(caller, &group, "group-updated", "was changed"));
+                transaction.put(group);
+                let databases = transaction.view().databases_of_group(id);
+                Ok(databases.map(|database| database.id).collect::<Vec<_>>())
+            })
+            .await?;
+        for database in concerned {
+            self.wake(database);
+        }
+        Ok(())
     }
 
     /// Removes a group without databases. The record stays for `farewell`, so that clients see it going, then it is gone with all its

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use pilothouse_gateway_protocol::{Route, RouteState};
-use pilothouse_model::{Database, DatabaseId};
+use pilothouse_model::{Cidr, Database, DatabaseGroup, DatabaseId};
+use pilothouse_store::View;
 
 use crate::Control;
 
@@ -55,10 +56,17 @@ impl Control {
                     database: database.id,
                     endpoint: database.endpoint(),
                     state,
-                    source_allow: network.source_allow.clone(),
+                    source_allow: allowed_sources(&view, database),
                     max_connections: network.max_connections,
                 }
             })
             .collect()
     }
+}
+
+/// From where clients may connect: whom both the database and its group let in.
+pub(crate) fn allowed_sources(view: &View, database: &Database) -> Vec<Cidr> {
+    let group = database.group.and_then(|group| view.get::<DatabaseGroup>(&group));
+    let outer = group.map_or(&[][..], |group| &group.source_allow);
+    Cidr::both(&database.spec.network.source_allow, outer)
 }

@@ -1,7 +1,7 @@
 //! Where clients connect, and from where they may.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,35 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// A range that no peer has: of the broadcast address alone.
+    pub const NOBODY: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::BROADCAST),
+        prefix: 32,
+    };
+
+    /// What both lists allow, where an empty list allows everybody. Of two ranges that meet, one lies within the other; where none meet,
+    /// the result is [`Cidr::NOBODY`] alone.
+    pub fn both(one: &[Self], other: &[Self]) -> Vec<Self> {
+        if one.is_empty() || other.is_empty() {
+            return [one, other].concat();
+        }
+        let mut both: Vec<Self> = Vec::new();
+        let pairs = one.iter().map(|range| (range, other));
+        for (range, list) in pairs.chain(other.iter().map(|range| (range, one))) {
+            if list.iter().any(|wider| range.lies_in(wider)) && !both.contains(range) {
+                both.push(*range);
+            }
+        }
+        if both.is_empty() {
+            both.push(Self::NOBODY);
+        }
+        both
+    }
+
+    fn lies_in(&self, wider: &Self) -> bool {
+        self.prefix >= wider.prefix && wider.contains(self.address)
+    }
+
     /// Whether `address` lies in the range. An IPv4 address mapped into IPv6 counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         fn same_prefix<const N: usize>(a: [u8; N], b: [u8; N], prefix: u8) -> bool {
@@ -114,6 +143,28 @@ mod tests {
         check("::/0", &["::1", "fe80::1"], &["1.2.3.4"]);
         check("192.168.1.7", &["192.168.1.7"], &["192.168.1.8"]);
         check("2001:db8::/33", &["2001:db8::1"], &["2001:db8:8000::1"]);
+    }
+
+    #[test]
+    fn two_lists_let_in_whom_both_let_in() {
+        let list = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Cidr>>();
+        let check = |one: &[&str], other: &[&str], both: &[&str]| {
+            assert_eq!(
+                Cidr::both(&list(one), &list(other)),
+                list(both),
+                "{one:?} and {other:?}"
+            );
+        };
+        check(&[], &[], &[]);
+        check(&["10.0.0.0/8"], &[], &["10.0.0.0/8"]);
+        check(&[], &["10.0.0.0/8"], &["10.0.0.0/8"]);
+        check(
+            &["10.1.0.0/16", "11.0.0.0/8"],
+            &["10.0.0.0/8", "11.1.1.1"],
+            &["10.1.0.0/16", "11.1.1.1/32"],
+        );
+        check(&["10.0.0.0/8"], &["10.0.0.0/8"], &["10.0.0.0/8"]);
+        check(&["10.0.0.0/8"], &["::/0", "12.0.0.0/8"], &["255.255.255.255/32"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialect, GroupId, TenantId, Timestamp};
+use crate::{Cidr, Dialect, GroupId, TenantId, Timestamp};
 
 /// A named set of databases of one tenant, as one API sees it: a subscription, a namespace or a project. What else that API knows of it
 /// is in its documents.
@@ -16,6 +16,9 @@ pub struct DatabaseGroup {
     pub dialect: Dialect,
     /// Its name, in that API's rules.
     pub name: String,
+    /// From where clients may connect to its databases, besides what each database says itself; empty for anywhere.
+    #[serde(default)]
+    pub source_allow: Vec<Cidr>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

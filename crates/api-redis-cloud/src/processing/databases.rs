@@ -17,7 +17,7 @@ use crate::wire::database::{DatabaseRequest, Throughput, ThroughputBy};
 pub(super) async fn create(task: &Task<'_>) -> Outcome {
     let request: DatabaseRequest = task.typed()?;
     let found = find_active(task)?;
-    let mut drafted = asked::create(&request, &around(task, &found))?;
+    let mut drafted = asked::create(&request, &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), None)?;
     if request.dry_run == Some(true) {
         let region = found.document.as_ref().map_or("us-east-1", |document| &document.region);
@@ -76,15 +76,12 @@ fn growth(task: &Task<'_>, found: &Subscription, more: u64) -> u32 {
     needed.saturating_sub(document.steps.saturating_add(grown))
 }
 
-fn around<'a>(task: &'a Task<'_>, found: &'a Subscription) -> Around<'a> {
-    Around {
+fn around<'a>(task: &'a Task<'_>, found: &Subscription) -> Result<Around<'a>, TaskError> {
+    let allowed = found.document.as_ref().map(asked::allowed).transpose()?;
+    Ok(Around {
         control: task.app.control(),
-        public_access: found
-            .document
-            .as_ref()
-            .is_none_or(|document| document.public_endpoint_access),
-        cidr: found.document.as_ref().map_or(&[], |document| &document.cidr),
-    }
+        allowed: allowed.unwrap_or_default(),
+    })
 }
 
 fn check_name(found: &Subscription, name: &str, but: Option<&DatabaseView>) -> Result<(), TaskError> {
@@ -159,7 +156,7 @@ pub(super) async fn update(task: &Task<'_>) -> Outcome {
     let request: DatabaseRequest = task.typed()?;
     let (found, view) = locate_active(task)?;
     let database = &view.database;
-    let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found))?;
+    let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), Some(&view))?;
     let copies = 1 + u64::from(drafted.spec.replicas);
     let shrinks =

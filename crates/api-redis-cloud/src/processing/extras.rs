@@ -5,7 +5,7 @@ use pilothouse_model::Cidr;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::subscriptions::{apply_sources, find, find_own};
+use super::subscriptions::{checked_sources, find, find_own};
 use super::{Outcome, Task};
 use crate::error::TaskError;
 
@@ -46,11 +46,11 @@ pub(super) async fn update_cidr(task: &Task<'_>) -> Outcome {
     }
     document.cidr = request.cidr_ips;
     document.security_groups = request.security_group_ids;
-    apply_sources(task, &found, &document).await?;
     let answer = cidr_answer(&document.cidr, &document.security_groups);
     let change = GroupChange {
-        name: None,
+        source_allow: Some(checked_sources(&found, &document)?),
         documents: vec![document.write()?],
+        ..GroupChange::default()
     };
     task.app
         .control()
@@ -105,8 +105,8 @@ pub(super) async fn update_maintenance(task: &Task<'_>) -> Outcome {
         }
     };
     let change = GroupChange {
-        name: None,
         documents: vec![document.write()?],
+        ..GroupChange::default()
     };
     let caller = task.settling(json!({ "resourceId": found.number }));
     task.app.control().update_group(&caller, id, change).await?;
@@ -191,8 +191,8 @@ pub(super) async fn update_resource_tags(task: &Task<'_>) -> Outcome {
     }
     document.resource_tags = tags;
     let change = GroupChange {
-        name: None,
         documents: vec![document.write()?],
+        ..GroupChange::default()
     };
     let caller = task.settling(json!({ "resourceId": found.number }));
     task.app.control().update_group(&caller, id, change).await?;

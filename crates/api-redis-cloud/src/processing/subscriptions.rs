@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed, UpdateDatabase};
-use pilothouse_model::{AnswerPoint, DatabaseName, Subject};
+use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed};
+use pilothouse_model::{Cidr, DatabaseName, Subject};
 use serde_json::{Value, json};
 
 use super::databases::bring_certificate;
@@ -11,12 +11,12 @@ use super::view::{Subscription, subscription, subscriptions};
 use super::{Outcome, Task};
 use crate::documents::SubscriptionDocument;
 use crate::error::TaskError;
+use crate::ids;
 use crate::state;
 use crate::translate::database::{self as asked, Around};
 use crate::translate::{show, size, subscription as wanted};
 use crate::wire::database::DatabaseRequest;
 use crate::wire::subscription::SubscriptionRequest;
-use crate::{documents, ids};
 
 /// How long a removed subscription is shown as `deleting`: one client looks for that word only after ten seconds (§4, V9).
 const FAREWELL: Duration = Duration::from_secs(15);
@@ -26,8 +26,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     let mut document = wanted::create(&request)?;
     let around = Around {
         control: task.app.control(),
-        public_access: document.public_endpoint_access,
-        cidr: &[],
+        allowed: asked::allowed(&document)?,
     };
     let plan = plan(&request, &around)?;
     let bytes: u64 = plan.iter().map(|drafted| drafted.spec.memory_bytes).sum();
@@ -69,6 +68,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
         name: request
             .name
             .unwrap_or_else(|| format!("subscription-{}", task.pending.operation.id)),
+        source_allow: around.allowed,
         documents: vec![document.write()?],
         databases,
     };
@@ -174,9 +174,9 @@ pub(super) async fn update(task: &Task<'_>) -> Outcome {
     if let Some(access) = request.public_endpoint_access {
         document.public_endpoint_access = access;
     }
-    apply_sources(task, &found, &document).await?;
     let change = GroupChange {
         name: request.name,
+        source_allow: Some(checked_sources(&found, &document)?),
         documents: vec![document.write()?],
     };
     let caller = task.settling(json!({ "resourceId": found.number }));
@@ -209,38 +209,15 @@ pub(super) async fn delete(task: &Task<'_>) -> Outcome {
     Ok(Processed::Settled)
 }
 
-/// Brings the source lists of all databases in line with the subscription's. Done before the subscription says so: repeated after a
-/// crash, it changes nothing twice.
-pub(super) async fn apply_sources(
-    task: &Task<'_>,
-    found: &Subscription,
-    document: &SubscriptionDocument,
-) -> Result<(), TaskError> {
-    let around = Around {
-        control: task.app.control(),
-        public_access: document.public_endpoint_access,
-        cidr: &document.cidr,
-    };
-    for view in found.databases.iter().filter(|view| view.database.deleted_at.is_none()) {
-        let database = &view.database;
-        let Some(known) = documents::database(task.app.control(), database.id) else {
-            continue;
-        };
-        let drafted = asked::update(&DatabaseRequest::default(), database, &known, &around)?;
-        let command = UpdateDatabase {
-            name: drafted.name,
-            spec: drafted.spec,
-            expected_generation: database.generation,
-            documents: Vec::new(),
-        };
-        let options = pilothouse_control::RequestOptions {
-            answer: AnswerPoint::Processed,
-            dry_run: false,
-        };
-        task.app
-            .control()
-            .update_database(&task.caller(), database.id, command, options)
-            .await?;
+/// Whom the subscription lets in from now on, which must leave somebody to each of its databases.
+pub(super) fn checked_sources(found: &Subscription, document: &SubscriptionDocument) -> Result<Vec<Cidr>, TaskError> {
+    let allowed = asked::allowed(document)?;
+    let living = found.databases.iter().filter(|view| view.database.deleted_at.is_none());
+    for view in living {
+        if Cidr::both(&view.database.spec.network.source_allow, &allowed) == [Cidr::NOBODY] {
+            let why = format!("nobody could connect to {} any more", view.database.name);
+            return Err(TaskError::new("DATABASE_INVALID_SIP", why));
+        }
     }
-    Ok(())
+    Ok(allowed)
 }

@@ -94,21 +94,12 @@ fn used_bytes(view: &DatabaseView) -> u64 {
 fn security(control: &Control, shown: &Shown<'_>, with_password: bool) -> Value {
     let spec = &shown.view.database.spec;
     let mutual = spec.network.client_auth.required && spec.network.tls == TlsMode::Enabled;
-    let asked: &[String] = shown.document.as_ref().map_or(&[], |document| &document.source_ip);
-    let public = shown
-        .subscription
-        .is_none_or(|subscription| subscription.public_endpoint_access);
-    let sources = match (asked, public) {
-        ([], true) => vec!["0.0.0.0/0".to_owned()],
-        ([], false) => asked_private(),
-        (asked, _) => asked.to_vec(),
-    };
     let mut security = json!({
         "enableDefaultUser": spec.access.default_user,
         "sslClientAuthentication": mutual,
         "tlsClientAuthentication": mutual,
         "enableTls": spec.network.tls == TlsMode::Enabled,
-        "sourceIps": sources,
+        "sourceIps": sources(shown),
     });
     if with_password
         && let Some(password) = spec
@@ -122,8 +113,19 @@ fn security(control: &Control, shown: &Shown<'_>, with_password: bool) -> Value 
     security
 }
 
-fn asked_private() -> Vec<String> {
-    asked::PRIVATE_RANGES.map(str::to_owned).to_vec()
+/// Who may connect, as it was written where that still holds.
+fn sources(shown: &Shown<'_>) -> Vec<String> {
+    let own = &shown.view.database.spec.network.source_allow;
+    let written: &[String] = shown.document.as_ref().map_or(&[], |document| &document.source_ip);
+    let public = shown
+        .subscription
+        .is_none_or(|subscription| subscription.public_endpoint_access);
+    match asked::ranges(written) {
+        Ok(ranges) if ranges == *own && !written.is_empty() => written.to_vec(),
+        _ if !own.is_empty() => own.iter().map(ToString::to_string).collect(),
+        _ if public => vec!["0.0.0.0/0".to_owned()],
+        _ => asked::PRIVATE_RANGES.map(str::to_owned).to_vec(),
+    }
 }
 
 fn persistence(persistence: &Persistence) -> &'static str {

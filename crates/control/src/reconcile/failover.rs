@@ -14,6 +14,7 @@ use pilothouse_store::Urgency;
 
 use super::record::about_server;
 use super::{Record, StepError};
+use crate::routes::allowed_sources;
 use crate::{Control, fault};
 
 /// Time between two looks at a candidate that is still reading.
@@ -321,7 +322,7 @@ impl Control {
             database: record.id,
             endpoint: record.endpoint(),
             state,
-            source_allow: record.spec.network.source_allow.clone(),
+            source_allow: allowed_sources(&self.store().view(), record),
             max_connections: record.spec.network.max_connections,
         };
         if self.0.routes.is(&route) {

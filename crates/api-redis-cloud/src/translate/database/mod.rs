@@ -9,13 +9,13 @@ mod update;
 mod versions;
 
 use pilothouse_control::Control;
-use pilothouse_model::{DatabaseName, DatabaseSpec};
+use pilothouse_model::{Cidr, DatabaseName, DatabaseSpec};
 
 use crate::documents::DatabaseDocument;
 
 pub(crate) use backup::{location, without_login};
 pub(crate) use create::create;
-pub(crate) use sources::PRIVATE_RANGES;
+pub(crate) use sources::{PRIVATE_RANGES, allowed, ranges};
 pub(crate) use update::update;
 pub(crate) use versions::{installed, short, version};
 
@@ -23,10 +23,8 @@ pub(crate) use versions::{installed, short, version};
 pub(crate) struct Around<'a> {
     /// Seals, generates, and knows what is installed.
     pub(crate) control: &'a Control,
-    /// Whether the subscription lets public addresses in.
-    pub(crate) public_access: bool,
-    /// The source filter of the subscription; empty for none.
-    pub(crate) cidr: &'a [String],
+    /// Whom the subscription lets in; empty for everybody.
+    pub(crate) allowed: Vec<Cidr>,
 }
 
 /// A database to be made.

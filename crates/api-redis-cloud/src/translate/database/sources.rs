@@ -1,66 +1,45 @@
 //! Who may connect, and which certificates are trusted.
 
-use std::net::IpAddr;
-
 use pilothouse_model::Cidr;
 
 use super::Around;
+use crate::documents::SubscriptionDocument;
 use crate::error::TaskError;
 use crate::wire::database::DatabaseRequest;
 
 /// Ranges that count as private (§10.3).
 pub(crate) const PRIVATE_RANGES: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+const EVERYBODY: &str = "0.0.0.0/0";
 
-/// Who may connect: what the database names, within what its subscription allows. Empty for everybody.
+/// Who may connect as far as the database itself says; empty for everybody. What its subscription says counts besides (§16), and a list
+/// that lets nobody in together with that is refused.
 pub(super) fn sources(asked: &[String], around: &Around<'_>) -> Result<Vec<Cidr>, TaskError> {
-    let parse = |text: &str| {
-        text.parse::<Cidr>()
-            .map_err(|error| TaskError::new("DATABASE_INVALID_SIP", error.to_string()))
-    };
-    let own: Vec<Cidr> = asked.iter().map(|text| parse(text)).collect::<Result<_, _>>()?;
-    let mut outer: Vec<Cidr> = around.cidr.iter().map(|text| parse(text)).collect::<Result<_, _>>()?;
-    if !around.public_access && outer.is_empty() {
-        outer = PRIVATE_RANGES
-            .iter()
-            .map(|text| parse(text))
-            .collect::<Result<_, _>>()?;
+    let own = ranges(asked)?;
+    if Cidr::both(&own, &around.allowed) == [Cidr::NOBODY] {
+        return Err(TaskError::new(
+            "DATABASE_INVALID_SIP",
+            "no address is in both the list of the database and that of its subscription",
+        ));
     }
-    let open = |list: &[Cidr]| list.is_empty() || list.iter().any(|range| range.to_string() == "0.0.0.0/0");
-    match (open(&own), open(&outer)) {
-        (true, true) => Ok(Vec::new()),
-        (true, false) => Ok(outer),
-        (false, true) => Ok(own),
-        // Both lists must pass (§16): of two ranges that meet, one lies within the other.
-        (false, false) => {
-            let mut both: Vec<Cidr> = Vec::new();
-            for (range, list) in own
-                .iter()
-                .map(|range| (range, &outer))
-                .chain(outer.iter().map(|range| (range, &own)))
-            {
-                if list.iter().any(|other| within(*range, *other)) && !both.contains(range) {
-                    both.push(*range);
-                }
-            }
-            if both.is_empty() {
-                return Err(TaskError::new(
-                    "DATABASE_INVALID_SIP",
-                    "no address is in both the list of the database and that of its subscription",
-                ));
-            }
-            Ok(both)
-        }
-    }
+    Ok(own)
 }
 
-fn within(inner: Cidr, outer: Cidr) -> bool {
-    let parts = |range: Cidr| {
-        let text = range.to_string();
-        let (address, prefix) = text.split_once('/').unwrap_or((&text, "128"));
-        (address.parse::<IpAddr>().ok(), prefix.parse::<u8>().unwrap_or(128))
-    };
-    let ((address, inner_prefix), (_, outer_prefix)) = (parts(inner), parts(outer));
-    inner_prefix >= outer_prefix && address.is_some_and(|address| outer.contains(address))
+/// The ranges that are written there; empty when they are everybody.
+pub(crate) fn ranges(texts: &[String]) -> Result<Vec<Cidr>, TaskError> {
+    let ranges: Result<Vec<Cidr>, _> = texts.iter().map(|text| text.parse()).collect();
+    let ranges = ranges.map_err(|error| TaskError::new("DATABASE_INVALID_SIP", format!("{error}")))?;
+    if texts.iter().any(|text| text == EVERYBODY) {
+        return Ok(Vec::new());
+    }
+    Ok(ranges)
+}
+
+/// Whom a subscription lets in: its list, and without one the private ranges where it has no public access.
+pub(crate) fn allowed(document: &SubscriptionDocument) -> Result<Vec<Cidr>, TaskError> {
+    if document.cidr.is_empty() && !document.public_endpoint_access {
+        return ranges(&PRIVATE_RANGES.map(str::to_owned));
+    }
+    ranges(&document.cidr)
 }
 
 /// The trusted certificates of a request; `None` when it does not speak of them.

@@ -124,9 +124,9 @@ fn update_network(
         }
         None => {}
     }
-    if let Some(sources) = &request.source_ip {
-        document.source_ip.clone_from(sources);
+    if let Some(wanted) = &request.source_ip {
+        spec.network.source_allow = sources(wanted, around)?;
+        document.source_ip.clone_from(wanted);
     }
-    spec.network.source_allow = sources(&document.source_ip, around)?;
     Ok(())
 }
