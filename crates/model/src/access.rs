@@ -2,12 +2,15 @@
 //!
 //! One person is one [`User`] in every dialect that has users. A [`Role`] limits what a user may manage, and together with an
 //! [`AclRule`] it opens databases: a database binds (role, rule) pairs, and every user who holds the role is a login there.
+//!
+//! Tenants have users, roles and rules of their own, which reach nothing but the tenant's databases: a tenant's role grants rules on
+//! databases itself, and its users log in to no API.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AclRuleId, RoleId, Sealed, Timestamp, UserId};
+use crate::{AclRuleId, DatabaseId, RoleId, Sealed, TenantId, Timestamp, UserId};
 
 /// What a user may manage. Source of the words: redis-enterprise specification §3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub enum ManagementRole {
 /// A password as kept for logging in to an API and into databases. Neither half gives the password back without the key file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordHash {
-    /// argon2id in PHC form, for the login to the management APIs.
+    /// argon2id in PHC form, for the login to the management APIs; empty for users who log in to databases only.
     pub argon2: String,
     /// The sealed SHA-256 (64 hexadecimal digits) that Redis ACLs take, so that the same person can be bound to a database later.
     pub sealed_sha256: Sealed,
@@ -58,6 +61,9 @@ pub enum UserStatus {
 pub struct User {
     /// Its id.
     pub id: UserId,
+    /// Whose it is; `None` for the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Login by e-mail, compared without case; may be empty when `name` is not.
     pub email: String,
     /// Display and data-plane name; may be empty when `email` is not.
@@ -79,10 +85,16 @@ pub struct User {
 pub struct Role {
     /// Its id.
     pub id: RoleId,
+    /// Whose it is; `None` for the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Its name, unique.
     pub name: String,
     /// What its holders may manage.
     pub management: ManagementRole,
+    /// What it opens to its holders besides the bindings of databases; empty for the operator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
     /// Made by us at the start; neither changed nor deleted.
     pub built_in: bool,
 }
@@ -92,12 +104,24 @@ pub struct Role {
 pub struct AclRule {
     /// Its id.
     pub id: AclRuleId,
+    /// Whose it is; `None` for the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
     /// Its name, unique.
     pub name: String,
     /// The rule text in the syntax of `ACL SETUSER`, without users, passwords or `on`/`off`.
     pub rule: String,
     /// Made by us at the start; neither changed nor deleted.
     pub built_in: bool,
+}
+
+/// Opens databases to the holders of a role with the rights of one rule. May name databases that are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// With which rights.
+    pub rule: AclRuleId,
+    /// Which databases.
+    pub databases: Vec<DatabaseId>,
 }
 
 /// Opens one database to the holders of one role with the rights of one rule.

@@ -32,7 +32,7 @@ mod spec;
 mod tenant;
 mod time;
 
-pub use access::{AclRule, ManagementRole, PasswordHash, Role, RoleBinding, User, UserStatus};
+pub use access::{AclRule, Grant, ManagementRole, PasswordHash, Role, RoleBinding, User, UserStatus};
 pub use condition::{Condition, ConditionKind, Truth};
 pub use database::{Database, Replacement, Transfer, TransferKind, TransferPhase, TransferStatus};
 pub use document::{Document, DocumentKey};

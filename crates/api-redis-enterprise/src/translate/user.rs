@@ -123,6 +123,7 @@ mod tests {
         };
         User {
             id: UserId::new(),
+            tenant: None,
             email: "a@b.c".to_owned(),
             name: "Anna".to_owned(),
             management: ManagementRole::DbViewer,

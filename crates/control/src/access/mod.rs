@@ -7,12 +7,15 @@ mod key_accounts;
 mod login;
 mod roles;
 mod rules;
+mod tenant;
 mod users;
 
 use std::collections::BTreeSet;
 
-use pilothouse_model::{DatabaseId, EventDraft, ManagementRole, RoleId, Secret, Severity, Subject, User, UserId};
-use pilothouse_secrets::LoginVerifier;
+use pilothouse_model::{
+    DatabaseId, EventDraft, ManagementRole, PasswordHash, RoleId, Secret, Severity, Subject, TenantId, User, UserId,
+};
+use pilothouse_secrets::{LoginVerifier, sha256_hex};
 use pilothouse_store::View;
 
 use crate::{Caller, Control, ControlError};
@@ -21,6 +24,7 @@ pub use key_accounts::{IssuedKeys, KeyAccount, KeyRole, NewKeyAccount, SecretKey
 pub use login::AccessPolicy;
 pub use roles::{NewRole, RoleChange};
 pub use rules::{AclRuleChange, NewAclRule};
+pub use tenant::{NewTenantUser, TenantRoleChange};
 pub use users::{NewUser, PasswordChange, UserChange};
 
 /// What logins need and nobody stores.
@@ -78,20 +82,36 @@ fn keeps_an_administrator(before: usize, after: &View) -> Result<(), ControlErro
 
 /// The databases whose logins follow from these roles.
 fn databases_open_to(view: &View, roles: &[RoleId]) -> BTreeSet<DatabaseId> {
-    roles
-        .iter()
-        .flat_map(|role| view.databases_bound_to_role(*role))
+    let bound = roles.iter().flat_map(|role| view.databases_bound_to_role(*role));
+    let granting = roles.iter().filter_map(|role| view.get::<pilothouse_model::Role>(role));
+    let grants = granting.flat_map(|role| &role.grants);
+    bound
         .map(|database| database.id)
+        .chain(grants.flat_map(|grant| grant.databases.iter().copied()))
         .collect()
+}
+
+/// Whether what that tenant has lies within reach. The operator's does: that a caller may change it is checked where it calls.
+fn within_reach(tenant: Option<TenantId>, caller: &Caller) -> bool {
+    tenant.is_none_or(|tenant| tenant == caller.tenant)
 }
 
 impl Control {
     /// Hashes a password where it hurts nobody.
-    async fn hashed(&self, password: Secret) -> Result<pilothouse_model::PasswordHash, ControlError> {
+    async fn hashed(&self, password: Secret) -> Result<PasswordHash, ControlError> {
         let (keyring, now) = (self.keyring().clone(), self.now());
         tokio::task::spawn_blocking(move || keyring.hash_password(&password, now))
             .await
             .map_err(ControlError::internal)
+    }
+
+    /// What is kept of a password that opens databases only.
+    fn hashed_for_databases(&self, password: &Secret) -> PasswordHash {
+        PasswordHash {
+            argon2: String::new(),
+            sealed_sha256: self.seal(&sha256_hex(password)),
+            issued_at: self.now(),
+        }
     }
 
     fn wake_each(&self, databases: impl IntoIterator<Item = DatabaseId>) {

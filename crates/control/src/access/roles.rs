@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pilothouse_model::{AclRule, AclRuleId, Database, DatabaseId, ManagementRole, Role, RoleId, Subject};
 use pilothouse_store::{Transaction, Urgency, View};
 
-use super::{administrators, databases_open_to, event, keeps_an_administrator};
+use super::{administrators, databases_open_to, event, keeps_an_administrator, within_reach};
 use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
 
 /// Databases changed in one commit when a role goes: a commit holds at most 100 rows.
@@ -63,8 +63,10 @@ impl Control {
                 {
                     let role = Role {
                         id: RoleId::new(),
+                        tenant: None,
                         name: name.to_owned(),
                         management,
+                        grants: Vec::new(),
                         built_in: true,
                     };
                     self.schemes().allocate(transaction, Subject::Role(role.id), None)?;
@@ -79,6 +81,7 @@ impl Control {
                 {
                     let rule = AclRule {
                         id: AclRuleId::new(),
+                        tenant: None,
                         name: name.to_owned(),
                         rule: rule.to_owned(),
                         built_in: true,
@@ -92,20 +95,22 @@ impl Control {
         .await
     }
 
-    /// Every role, oldest first.
+    /// Every role of the operator, oldest first.
     pub fn roles(&self) -> Vec<Arc<Role>> {
         self.store()
             .view()
             .all::<Role>()
+            .filter(|role| role.tenant.is_none())
             .map(|role| Arc::new((***role).clone()))
             .collect()
     }
 
-    /// The role with that id.
+    /// The role of the operator with that id.
     pub fn role(&self, id: RoleId) -> Option<Arc<Role>> {
         self.store()
             .view()
             .get::<Role>(&id)
+            .filter(|role| role.tenant.is_none())
             .map(|role| Arc::new((***role).clone()))
     }
 
@@ -114,31 +119,37 @@ impl Control {
     /// # Errors
     /// Name taken.
     pub async fn create_role(&self, caller: &Caller, new: NewRole) -> Result<Arc<Role>, ControlError> {
+        let role = Role {
+            id: RoleId::new(),
+            tenant: None,
+            name: new.name,
+            management: new.management,
+            grants: Vec::new(),
+            built_in: false,
+        };
+        self.make_role(caller, role, new.documents).await
+    }
+
+    /// Makes a role as it stands there, checked against the others.
+    pub(super) async fn make_role(
+        &self,
+        caller: &Caller,
+        role: Role,
+        documents: Vec<DocumentWrite>,
+    ) -> Result<Arc<Role>, ControlError> {
         let now = self.now();
-        let role = self
-            .commit(caller, |transaction| {
-                let NewRole {
-                    name,
-                    management,
-                    documents,
-                } = new;
-                let role = Role {
-                    id: RoleId::new(),
-                    name,
-                    management,
-                    built_in: false,
-                };
-                check(transaction.view(), &role)?;
-                let subject = Subject::Role(role.id);
-                self.schemes().allocate(transaction, subject, None)?;
-                for document in documents {
-                    crate::documents::write(transaction, caller.dialect, subject, document)?;
-                }
-                transaction.append_event(now, event(caller, "role-created", subject, &role.name));
-                transaction.put(role.clone());
-                Ok(role)
-            })
-            .await?;
+        self.commit(caller, |transaction| {
+            check(transaction.view(), &role)?;
+            let subject = Subject::Role(role.id);
+            self.schemes().allocate(transaction, subject, None)?;
+            for document in documents {
+                crate::documents::write(transaction, caller.dialect, subject, document)?;
+            }
+            transaction.append_event(now, event(caller, "role-created", subject, &role.name));
+            transaction.put(role.clone());
+            Ok(())
+        })
+        .await?;
         Ok(Arc::new(role))
     }
 
@@ -146,8 +157,10 @@ impl Control {
     pub fn check_new_role(&self, new: &NewRole) -> Result<(), ControlError> {
         let role = Role {
             id: RoleId::new(),
+            tenant: None,
             name: new.name.clone(),
             management: new.management,
+            grants: Vec::new(),
             built_in: false,
         };
         check(&self.store().view(), &role)
@@ -167,7 +180,7 @@ impl Control {
         let now = self.now();
         let role = self
             .commit(caller, |transaction| {
-                let mut role = changeable(transaction.view(), id)?;
+                let mut role = changeable(transaction.view(), caller, id)?;
                 role.name = change.name.unwrap_or(role.name);
                 role.management = change.management.unwrap_or(role.management);
                 check(transaction.view(), &role)?;
@@ -193,11 +206,13 @@ impl Control {
         loop {
             let (databases, more) = self
                 .transact(Urgency::Normal, |transaction| {
-                    let role = changeable(transaction.view(), id)?;
+                    let role = changeable(transaction.view(), caller, id)?;
                     if transaction.view().users_with_role(id).next().is_some() {
                         return Err(ControlError::Conflict("the role is held by users".to_owned()));
                     }
-                    let bound = databases_open_to(transaction.view(), &[id]);
+                    let granted = databases_open_to(transaction.view(), &[id]);
+                    let bound = transaction.view().databases_bound_to_role(id);
+                    let bound: Vec<DatabaseId> = bound.map(|database| database.id).collect();
                     let now_unbound: Vec<DatabaseId> = bound.iter().copied().take(BINDINGS_PER_COMMIT).collect();
                     for database in &now_unbound {
                         unbind(transaction, *database, id, now);
@@ -213,7 +228,7 @@ impl Control {
                             settlement.settle(transaction, now)?;
                         }
                     }
-                    Ok((now_unbound, more))
+                    Ok((granted, more))
                 })
                 .await?;
             self.wake_each(databases);
@@ -239,8 +254,9 @@ fn unbind(transaction: &mut Transaction<'_>, database: DatabaseId, role: RoleId,
     transaction.put(database);
 }
 
-fn changeable(view: &View, id: RoleId) -> Result<Role, ControlError> {
-    let role = view.get::<Role>(&id).ok_or(ControlError::not_found(Noun::Role))?;
+pub(super) fn changeable(view: &View, caller: &Caller, id: RoleId) -> Result<Role, ControlError> {
+    let role = view.get::<Role>(&id).filter(|role| within_reach(role.tenant, caller));
+    let role = role.ok_or(ControlError::not_found(Noun::Role))?;
     if role.built_in {
         return Err(ControlError::Forbidden(
             "a built-in role can be neither changed nor deleted".to_owned(),
@@ -249,14 +265,15 @@ fn changeable(view: &View, id: RoleId) -> Result<Role, ControlError> {
     Ok((***role).clone())
 }
 
-fn check(view: &View, role: &Role) -> Result<(), ControlError> {
+pub(super) fn check(view: &View, role: &Role) -> Result<(), ControlError> {
     let punctuation = |c: char| " _[]()@,.;#-".contains(c);
     let allowed = |c: char| c.is_ascii_alphanumeric() || punctuation(c);
     if role.name.is_empty() || role.name.len() > 256 || !role.name.chars().all(allowed) {
         let why = "1 to 256 letters, digits, spaces and _ [ ] ( ) @ , . ; # -";
         return Err(ControlError::invalid(Field::Name, why));
     }
-    match view.all::<Role>().find(|other| other.name == role.name) {
+    let mut others = view.all::<Role>().filter(|other| other.tenant == role.tenant);
+    match others.find(|other| other.name == role.name) {
         Some(other) if other.id != role.id => Err(ControlError::AlreadyExists {
             what: Noun::Role,
             field: "name",

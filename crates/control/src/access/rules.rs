@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pilothouse_model::{AclRule, AclRuleId, DatabaseId, Subject};
+use pilothouse_model::{AclRule, AclRuleId, DatabaseId, Role, Subject, TenantId};
 use pilothouse_store::View;
 
-use super::event;
+use super::{event, within_reach};
 use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
 
 /// Longest rule text: more than every command of every engine, named one by one.
@@ -48,20 +48,22 @@ impl Control {
             .map_err(|error| ControlError::invalid(crate::Field::AclRule, error.message))
     }
 
-    /// Every rule, oldest first.
+    /// Every rule of the operator, oldest first.
     pub fn acl_rules(&self) -> Vec<Arc<AclRule>> {
         self.store()
             .view()
             .all::<AclRule>()
+            .filter(|rule| rule.tenant.is_none())
             .map(|rule| Arc::new((***rule).clone()))
             .collect()
     }
 
-    /// The rule with that id.
+    /// The rule of the operator with that id.
     pub fn acl_rule(&self, id: AclRuleId) -> Option<Arc<AclRule>> {
         self.store()
             .view()
             .get::<AclRule>(&id)
+            .filter(|rule| rule.tenant.is_none())
             .map(|rule| Arc::new((***rule).clone()))
     }
 
@@ -70,10 +72,21 @@ impl Control {
     /// # Errors
     /// Name taken, or a text that the engine would not take.
     pub async fn create_acl_rule(&self, caller: &Caller, new: NewAclRule) -> Result<Arc<AclRule>, ControlError> {
-        self.check_new_acl_rule(&new)?;
+        self.make_acl_rule(caller, None, new).await
+    }
+
+    /// Makes a rule of the operator's or of a tenant's.
+    pub(super) async fn make_acl_rule(
+        &self,
+        caller: &Caller,
+        tenant: Option<TenantId>,
+        new: NewAclRule,
+    ) -> Result<Arc<AclRule>, ControlError> {
+        self.validate_acl_rule(&new.rule)?;
         let NewAclRule { name, rule, documents } = new;
         let rule = AclRule {
             id: AclRuleId::new(),
+            tenant,
             name,
             rule,
             built_in: false,
@@ -98,6 +111,7 @@ impl Control {
     pub fn check_new_acl_rule(&self, new: &NewAclRule) -> Result<(), ControlError> {
         let rule = AclRule {
             id: AclRuleId::new(),
+            tenant: None,
             name: new.name.clone(),
             rule: new.rule.clone(),
             built_in: false,
@@ -122,7 +136,7 @@ impl Control {
         let now = self.now();
         let (rule, databases) = self
             .commit(caller, |transaction| {
-                let mut rule = changeable(transaction.view(), id)?;
+                let mut rule = changeable(transaction.view(), caller, id)?;
                 rule.name = change.name.unwrap_or(rule.name);
                 rule.rule = change.rule.unwrap_or(rule.rule);
                 check(transaction.view(), &rule)?;
@@ -131,7 +145,8 @@ impl Control {
                 }
                 transaction.append_event(now, event(caller, "acl-rule-updated", Subject::AclRule(id), &rule.name));
                 transaction.put(rule.clone());
-                Ok((rule, databases_bound(transaction.view(), id)))
+                let databases = databases_with(transaction.view(), &rule);
+                Ok((rule, databases))
             })
             .await?;
         self.wake_each(databases);
@@ -145,9 +160,12 @@ impl Control {
     pub async fn delete_acl_rule(&self, caller: &Caller, id: AclRuleId) -> Result<(), ControlError> {
         let now = self.now();
         self.commit(caller, |transaction| {
-            let rule = changeable(transaction.view(), id)?;
+            let rule = changeable(transaction.view(), caller, id)?;
             if !databases_bound(transaction.view(), id).is_empty() {
                 return Err(ControlError::Conflict("the rule is bound to a database".to_owned()));
+            }
+            if roles_granting(transaction.view(), &rule).next().is_some() {
+                return Err(ControlError::Conflict("a role grants the rule".to_owned()));
             }
             let subject = Subject::AclRule(id);
             transaction.delete::<AclRule>(&id);
@@ -164,8 +182,25 @@ fn databases_bound(view: &View, rule: AclRuleId) -> BTreeSet<DatabaseId> {
     view.databases_bound_to_rule(rule).map(|database| database.id).collect()
 }
 
-fn changeable(view: &View, id: AclRuleId) -> Result<AclRule, ControlError> {
-    let rule = view.get::<AclRule>(&id).ok_or(ControlError::not_found(Noun::AclRule))?;
+/// The databases where logins have the rights of the rule.
+fn databases_with(view: &View, rule: &AclRule) -> BTreeSet<DatabaseId> {
+    let grants = roles_granting(view, rule).flat_map(|role| &role.grants);
+    let granted = grants.filter(|grant| grant.rule == rule.id);
+    let granted = granted.flat_map(|grant| grant.databases.iter().copied());
+    granted.chain(databases_bound(view, rule.id)).collect()
+}
+
+fn roles_granting<'v>(view: &'v View, rule: &AclRule) -> impl Iterator<Item = &'v Role> + use<'v> {
+    let (id, owned) = (rule.id, rule.tenant.is_some());
+    let roles = view.all::<Role>().map(|role| &***role);
+    roles.filter(move |role| owned && role.grants.iter().any(|grant| grant.rule == id))
+}
+
+fn changeable(view: &View, caller: &Caller, id: AclRuleId) -> Result<AclRule, ControlError> {
+    let rule = view
+        .get::<AclRule>(&id)
+        .filter(|rule| within_reach(rule.tenant, caller));
+    let rule = rule.ok_or(ControlError::not_found(Noun::AclRule))?;
     if rule.built_in {
         return Err(ControlError::Forbidden(
             "a built-in rule can be neither changed nor deleted".to_owned(),
@@ -187,7 +222,8 @@ fn check(view: &View, rule: &AclRule) -> Result<(), ControlError> {
             format!("at most {RULE_BYTES_MAX} characters"),
         ));
     }
-    match view.all::<AclRule>().find(|other| other.name == rule.name) {
+    let mut others = view.all::<AclRule>().filter(|other| other.tenant == rule.tenant);
+    match others.find(|other| other.name == rule.name) {
         Some(other) if other.id != rule.id => Err(ControlError::AlreadyExists {
             what: Noun::AclRule,
             field: "name",

@@ -6,7 +6,7 @@ use pilothouse_model::{ManagementRole, PasswordHash, Role, RoleId, Secret, Subje
 use pilothouse_secrets::sha256_hex;
 use pilothouse_store::{Transaction, View, WireId};
 
-use super::{administrators, databases_open_to, event, keeps_an_administrator};
+use super::{administrators, databases_open_to, event, keeps_an_administrator, within_reach};
 use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
 
 /// Most passwords that are valid at once.
@@ -62,20 +62,22 @@ pub enum PasswordChange {
 }
 
 impl Control {
-    /// Every user, oldest first.
+    /// Every user of the operator, oldest first.
     pub fn users(&self) -> Vec<Arc<User>> {
         self.store()
             .view()
             .all::<User>()
+            .filter(|user| user.tenant.is_none())
             .map(|user| Arc::new((***user).clone()))
             .collect()
     }
 
-    /// The user with that id.
+    /// The user of the operator with that id.
     pub fn user(&self, id: UserId) -> Option<Arc<User>> {
         self.store()
             .view()
             .get::<User>(&id)
+            .filter(|user| user.tenant.is_none())
             .map(|user| Arc::new((***user).clone()))
     }
 
@@ -105,17 +107,29 @@ impl Control {
             Some(password) => vec![self.hashed(password).await?],
             None => Vec::new(),
         };
-        let now = self.now();
         let user = User {
             id: UserId::new(),
+            tenant: None,
             email,
             name,
             management,
             roles,
             passwords,
             status: UserStatus::Active,
-            created_at: now,
+            created_at: self.now(),
         };
+        self.make_user(caller, user, wire_id, documents).await
+    }
+
+    /// Makes a user as it stands there, checked against the others.
+    pub(super) async fn make_user(
+        &self,
+        caller: &Caller,
+        user: User,
+        wire_id: Option<(&'static str, WireId)>,
+        documents: Vec<DocumentWrite>,
+    ) -> Result<Arc<User>, ControlError> {
+        let now = user.created_at;
         let (user, databases) = self
             .commit(caller, |transaction| {
                 check(transaction.view(), &user)?;
@@ -136,6 +150,7 @@ impl Control {
     pub fn check_new_user(&self, new: &NewUser) -> Result<(), ControlError> {
         let user = User {
             id: UserId::new(),
+            tenant: None,
             email: new.email.clone(),
             name: new.name.clone(),
             management: new.management,
@@ -166,14 +181,20 @@ impl Control {
             password,
             documents,
         } = change;
+        let of_tenant = self
+            .store()
+            .view()
+            .get::<User>(&id)
+            .is_some_and(|user| user.tenant.is_some());
         let password = match password {
+            Some(password) if of_tenant => Some(self.hashed_for_databases(&password)),
             Some(password) => Some(self.hashed(password).await?),
             None => None,
         };
         let now = self.now();
         let (user, databases) = self
             .commit(caller, |transaction| {
-                let old = found(transaction.view(), id)?;
+                let old = found(transaction.view(), caller, id)?;
                 let mut user = old.clone();
                 user.email = email.unwrap_or(user.email);
                 user.name = name.unwrap_or(user.name);
@@ -212,7 +233,7 @@ impl Control {
         let now = self.now();
         let databases = self
             .commit(caller, |transaction| {
-                let user = found(transaction.view(), id)?;
+                let user = found(transaction.view(), caller, id)?;
                 let before = administrators(transaction.view());
                 let subject = Subject::User(id);
                 transaction.delete::<User>(&id);
@@ -259,7 +280,7 @@ impl Control {
         let now = self.now();
         let databases = self
             .commit(caller, |transaction| {
-                let mut user = found(transaction.view(), id)?;
+                let mut user = found(transaction.view(), caller, id)?;
                 match (change, hash) {
                     (PasswordChange::Replace(_), Some(hash)) => user.passwords = vec![hash],
                     (PasswordChange::Add(_), Some(hash)) => user.passwords.push(hash),
@@ -316,8 +337,9 @@ impl Control {
     }
 }
 
-fn found(view: &View, id: UserId) -> Result<User, ControlError> {
+fn found(view: &View, caller: &Caller, id: UserId) -> Result<User, ControlError> {
     view.get::<User>(&id)
+        .filter(|user| within_reach(user.tenant, caller))
         .map(|user| (***user).clone())
         .ok_or(ControlError::not_found(Noun::User))
 }
@@ -336,8 +358,12 @@ fn check(view: &View, user: &User) -> Result<(), ControlError> {
             return Err(ControlError::invalid(field, why));
         }
     }
-    if let Some(role) = user.roles.iter().find(|role| view.get::<Role>(role).is_none()) {
+    let known = |role: &RoleId| view.get::<Role>(role).is_some_and(|role| role.tenant == user.tenant);
+    if let Some(role) = user.roles.iter().find(|role| !known(role)) {
         return Err(ControlError::invalid(Field::Roles, format!("there is no role {role}")));
+    }
+    if user.tenant.is_some() {
+        return check_unique(view, user);
     }
     let taken = |login: &str, field| match view.user_by_login(login) {
         Some(other) if other.id != user.id => Err(ControlError::AlreadyExists {
@@ -352,6 +378,25 @@ fn check(view: &View, user: &User) -> Result<(), ControlError> {
     }
     if !user.name.is_empty() {
         taken(&user.name, "name")?;
+    }
+    Ok(())
+}
+
+/// The name of a tenant's user, who logs in by it to databases and nowhere else.
+fn check_unique(view: &View, user: &User) -> Result<(), ControlError> {
+    let fit = !user.name.is_empty() && !user.name.contains(char::is_whitespace);
+    if !fit {
+        return Err(ControlError::invalid(
+            Field::Name,
+            "a login has no spaces and is not empty",
+        ));
+    }
+    let mut others = view.all::<User>().filter(|other| other.tenant == user.tenant);
+    if others.any(|other| other.id != user.id && other.name == user.name) {
+        return Err(ControlError::AlreadyExists {
+            what: Noun::User,
+            field: "name",
+        });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use pilothouse_engine::{ClusterSettings, Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
-use pilothouse_model::{AclRule, Database, DatabaseSpec, RoleId, Secret, Server, TlsMode, User};
+use pilothouse_model::{AclRule, Database, DatabaseSpec, RoleBinding, RoleId, Secret, Server, TlsMode, User};
 use pilothouse_store::View;
 
 use crate::{Control, ControlError, certificates};
@@ -137,7 +137,7 @@ impl Control {
         let reserved = engine.map(|engine| engine.reserved_logins()).unwrap_or_default();
         let mut taken: BTreeSet<String> = logins.iter().map(|login| login.name.clone()).collect();
         taken.extend(reserved.iter().map(|name| (*name).to_owned()));
-        for binding in &access.bindings {
+        for binding in bindings(view, database) {
             let Some(rule) = view.get::<AclRule>(&binding.rule) else {
                 continue;
             };
@@ -164,10 +164,25 @@ impl Control {
     }
 }
 
+/// To whom a database is open: by its own word first, then by the roles of its tenant.
+fn bindings(view: &View, database: &Database) -> Vec<RoleBinding> {
+    let mut bindings = database.spec.access.bindings.clone();
+    let granting = view.roles_granted_on(database.id);
+    for role in granting.filter(|role| role.tenant == Some(database.tenant)) {
+        let here = role
+            .grants
+            .iter()
+            .filter(|grant| grant.databases.contains(&database.id));
+        bindings.extend(here.map(|grant| RoleBinding {
+            role: role.id,
+            rule: grant.rule,
+        }));
+    }
+    bindings
+}
+
 fn holders(view: &View, role: RoleId) -> impl Iterator<Item = &User> {
-    view.all::<User>()
-        .map(|user| &***user)
-        .filter(move |user| user.roles.contains(&role))
+    view.users_with_role(role).map(|user| &***user)
 }
 
 /// The name under which a user logs in to databases: the user's name, or the e-mail where the name is shared, empty, or one that no
@@ -176,7 +191,7 @@ fn login_name<'a>(view: &View, user: &'a User) -> Option<&'a str> {
     let fit = |name: &str| !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control());
     let shared = view
         .all::<User>()
-        .any(|other| other.id != user.id && other.name == user.name);
+        .any(|other| other.id != user.id && other.tenant == user.tenant && other.name == user.name);
     if fit(&user.name) && !shared {
         Some(&user.name)
     } else {

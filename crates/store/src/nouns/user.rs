@@ -42,12 +42,13 @@ impl sealed::Noun for User {
     }
 }
 
+// Users of tenants log in to no API, so they are not found by what others log in with.
 fn email(user: &User) -> Option<Box<str>> {
-    (!user.email.is_empty()).then(|| user.email.to_lowercase().into())
+    (user.tenant.is_none() && !user.email.is_empty()).then(|| user.email.to_lowercase().into())
 }
 
 fn name(user: &User) -> Option<Box<str>> {
-    (!user.name.is_empty()).then(|| user.name.as_str().into())
+    (user.tenant.is_none() && !user.name.is_empty()).then(|| user.name.as_str().into())
 }
 
 fn roles(user: &User) -> impl Iterator<Item = RoleId> {
@@ -63,7 +64,7 @@ impl Record for User {
 }
 
 impl View {
-    /// The user who logs in with that text: by e-mail without regard to case, then by name exactly. The oldest if several do.
+    /// The user of the operator who logs in with that text: by e-mail without regard to case, then by name exactly. The oldest if several do.
     pub fn user_by_login(&self, login: &str) -> Option<&Arc<Stored<User>>> {
         let index = &self.nouns.users.index;
         let by_email = index.by_email.of(login.to_lowercase().into(), FIRST).next();

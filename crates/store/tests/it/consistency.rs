@@ -176,6 +176,7 @@ fn apply_other(tx: &mut Transaction<'_>, step: &Step) {
             role: holder,
         } => tx.put(User {
             id: UserId::from_bytes([which; 16]),
+            tenant: None,
             email: if email == 0 {
                 String::new()
             } else {
