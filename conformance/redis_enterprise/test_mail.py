@@ -1,4 +1,4 @@
-"""Mail about alerts, as a real mail server gets it."""
+"""Mail about alerts, exports and imports, as a real mail server gets it."""
 
 import datetime
 import email
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import invariants, wait
+from support.api import USER
 from support.pilothouse import Pilothouse, free_port
 
 # Logins in the clear are what one of the modes is about.
@@ -107,6 +108,15 @@ def pilothouse(tls):
         yield pilothouse
 
 
+@pytest.fixture
+def exports(pilothouse):
+    """A directory that servers may write to."""
+    folder = pilothouse.home / "exports"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    return folder
+
+
 def configure(api, port, mode="none", **more):
     shown = api.put("/v1/cluster", {
         "email_alerts": True, "email_from": "Databases <databases@conformance.local>", "smtp_host": "127.0.0.1", "smtp_port": port,
@@ -116,7 +126,7 @@ def configure(api, port, mode="none", **more):
 
 
 def user(api, address, **wishes):
-    made = api.post("/v1/users", {"email": address, "name": address, "password": "Reader-1!", "role": "db_viewer", **wishes})
+    made = api.post("/v1/users", {"email": address, "name": address, "password": "Reader-1!", **{"role": "db_viewer", **wishes}})
     return made["uid"]
 
 
@@ -199,6 +209,68 @@ def test_a_mail_server_that_is_away_is_tried_again(pilothouse, api):
     with MailServer(port=port) as mail:
         wait.until("both letters", lambda: len(mail.about(ALERT, reader)) == 2, SECONDS)
     assert not failures(api)
+
+
+def test_mail_that_waits_outlives_a_crash(pilothouse, api, exports):
+    bdb = api.create("durable", email_alerts=True)
+    reader = "durable@readers.local"
+    user(api, reader, email_alerts=True, bdbs_email_alerts=[str(bdb["uid"])])
+    port = free_port()
+    configure(api, port)
+    alert_below(api, bdb["uid"], 5)
+    wait.until("the log tells it", lambda: [line for line in api.get("/v1/logs?limit=1000") if line["type"] == "low_throughput" and line.get("bdb_uid") == bdb["uid"]], SECONDS)
+    pilothouse.restart()
+    with MailServer(port=port) as mail:
+        wait.until("the letter", lambda: mail.about(ALERT, reader), SECONDS)
+        pilothouse.restart()
+        # What was sent is not sent again: what is posted later comes alone.
+        location = {"type": "mount_point", "path": str(exports)}
+        api.post(f"/v1/bdbs/{bdb['uid']}/actions/export", {"export_location": location, "email_notification": True})
+        wait.until("the next letter", lambda: [letter for letter in mail.letters if letter["To"] == USER], SECONDS)
+        assert len(mail.about(ALERT, reader)) == 1
+
+
+def test_who_asks_for_it_is_told_how_an_export_or_import_ends(pilothouse, api, exports):
+    user(api, "asks@readers.local", role="admin")
+    asking = api.as_user("asks@readers.local", "Reader-1!")
+    bdb = api.create("travels")
+    uid = bdb["uid"]
+    pilothouse.client(bdb).set("key", "value")
+    location = {"type": "mount_point", "path": str(exports)}
+    with MailServer() as mail:
+        configure(api, mail.port)
+
+        def told(title):
+            return [letter for letter in mail.letters if letter["Subject"] == f"[conformance.local] {title}: database travels (uid {uid})"]
+
+        def act(action, body):
+            api.action(asking.post(f"/v1/bdbs/{uid}/actions/{action}", body)["action_uid"], SECONDS)
+
+        act("export", {"export_location": location})
+        act("export", {"export_location": location, "email_notification": True})
+        (letter,) = wait.until("a letter", lambda: told("Export succeeded"), SECONDS)
+        assert letter["To"] == "asks@readers.local" and "you asked for it" in body(letter)
+        (file, *_) = exports.iterdir()
+        act("import", {"dataset_import_sources": [{"type": "mount_point", "path": str(file)}], "email_notification": True})
+        wait.until("a letter", lambda: told("Import succeeded"), SECONDS)
+        (exports / "broken.rdb").write_bytes(b"REDIS0009 and nothing of it is true")
+        (exports / "broken.rdb").chmod(0o644)
+        act("import", {"dataset_import_sources": [{"type": "mount_point", "path": str(exports / "broken.rdb")}], "email_notification": True})
+        (letter,) = wait.until("a letter", lambda: told("Import failed"), SECONDS)
+        assert "Reason: " in body(letter)
+        assert len(told("Export succeeded")) == len(told("Import succeeded")) == 1
+
+
+def test_the_end_of_an_export_is_told_after_a_crash(pilothouse, api, exports):
+    uid = api.create("interrupted")["uid"]
+    user(api, "after@readers.local", role="admin")
+    asking = api.as_user("after@readers.local", "Reader-1!")
+    with MailServer() as mail:
+        configure(api, mail.port)
+        asking.post(f"/v1/bdbs/{uid}/actions/export", {
+            "export_location": {"type": "mount_point", "path": str(exports)}, "email_notification": True})
+        pilothouse.restart()
+        wait.until("a letter", lambda: [letter for letter in mail.letters if letter["To"] == "after@readers.local"], SECONDS)
 
 
 @pytest.mark.parametrize("fault, reason", [("refused", "550"), ("login", "535"), ("starttls", "STARTTLS")])

@@ -4,9 +4,12 @@ import datetime
 import functools
 import gzip
 import http.server
+import io
 import json
+import shutil
 import ssl
 import subprocess
+import tarfile
 import threading
 import time
 
@@ -319,3 +322,23 @@ def test_every_safe_get_answers(pilothouse, api):
                          ("/v1/boostrap", 404), ("/v1/cluster/sso", 404), ("/v1/metrics_config", 404), ("/v1/alerts", 404), (f"/v1/actions/bdb/{uid}", 200)):
         assert api.call("GET", path).status_code == status, path
     api.remove(uid)
+
+
+def test_debug_packages_are_made_where_the_cluster_says(pilothouse, api):
+    api.create("packed")
+    folder = pilothouse.home / "packages"
+    folder.mkdir()
+    (folder / "file").write_text("no directory")
+    for bad in ("/does/not/exist", str(folder / "file"), "relative", ""):
+        api.expect(400, "PUT", "/v1/cluster", {"debuginfo_path": bad}, code="bad_debuginfo_path")
+    assert api.put("/v1/cluster", {"debuginfo_path": str(folder)})["debuginfo_path"] == str(folder)
+    package = api.call("GET", "/v1/cluster/debuginfo")
+    assert package.headers["content-type"] == "application/x-gzip"
+    with tarfile.open(fileobj=io.BytesIO(package.content)) as opened:
+        assert "debuginfo/node.json" in opened.getnames()
+    # Nothing stays there, and without the directory there is no package.
+    assert [file.name for file in folder.iterdir()] == ["file"]
+    shutil.rmtree(folder)
+    api.expect(500, "GET", "/v1/cluster/debuginfo", code="internal_error")
+    api.put("/v1/cluster", {"debuginfo_path": "/tmp"})
+    api.get("/v1/cluster/debuginfo")

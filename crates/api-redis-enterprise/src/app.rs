@@ -18,7 +18,7 @@ use crate::auth::{self, Permission};
 use crate::call::Call;
 use crate::error::Failure;
 use crate::ids;
-use crate::mail::{self, Outbox};
+use crate::mail::{self, Outbox, Promises};
 use crate::routes::{Handler, ROUTES};
 use crate::settings::{Settings, SettingsCache};
 use crate::tokens::Tokens;
@@ -78,6 +78,7 @@ pub fn dialect(control: Control, options: RedisEnterpriseOptions) -> RedisEnterp
         tasks: TaskTracker::new(),
         board: Board::default(),
         outbox: Outbox::default(),
+        promises: Promises::default(),
         control,
         options,
     }));
@@ -167,8 +168,10 @@ struct Inner {
     last_logins: Mutex<HashMap<UserId, Timestamp>>,
     /// Which alerts hold.
     board: Board,
-    /// Mail about them that waits to be sent.
+    /// Mail that waits to be sent.
     outbox: Outbox,
+    /// Mail that waits for the end of operations.
+    promises: Promises,
     /// Owner of the tasks that requests begin and do not wait for.
     tasks: TaskTracker,
 }
@@ -217,6 +220,11 @@ impl App {
     /// Mail that waits to be sent.
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.0.outbox
+    }
+
+    /// Mail that waits for the end of operations.
+    pub(crate) fn promises(&self) -> &Promises {
+        &self.0.promises
     }
 
     /// Owner of tasks that outlive their request.

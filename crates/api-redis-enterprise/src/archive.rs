@@ -1,6 +1,6 @@
-//! A gzip-compressed tar archive in memory: what debug packages are.
+//! A gzip-compressed tar archive: what debug packages are.
 
-use std::io::Write as _;
+use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,9 +9,9 @@ const BLOCK: usize = 512;
 /// Longest name that the plain header holds.
 const NAME_BYTES_MAX: usize = 100;
 
-/// Packs files, each a name of at most 100 bytes and its content.
-pub(crate) fn tar_gz(files: &[(String, Vec<u8>)], modified_seconds: i64) -> std::io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+/// Packs files, each a name of at most 100 bytes and its content, and gives `to` back.
+pub(crate) fn tar_gz<W: Write>(to: W, files: &[(String, Vec<u8>)], modified_seconds: i64) -> std::io::Result<W> {
+    let mut gzip = GzEncoder::new(to, Compression::default());
     for (name, content) in files {
         gzip.write_all(&header(name, content.len(), modified_seconds))?;
         gzip.write_all(content)?;
@@ -53,7 +53,7 @@ mod tests {
             ("a/one.txt".to_owned(), b"first".to_vec()),
             ("two.json".to_owned(), vec![b'x'; 1000]),
         ];
-        let packed = tar_gz(&files, 1_760_400_087).unwrap();
+        let packed = tar_gz(Vec::new(), &files, 1_760_400_087).unwrap();
         let list = |arguments: &[&str]| {
             let mut tar = Command::new("tar")
                 .args(arguments)

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use pilothouse_model::{Dialect, Document, DocumentKey, EventDraft, Subject};
+use pilothouse_model::{Database, Dialect, Document, DocumentKey, EventDraft, Subject};
 use pilothouse_store::Transaction;
 use serde_json::Value;
 
-use crate::{Caller, Control, ControlError, DocumentWrite, Field};
+use crate::{Caller, Control, ControlError, DocumentWrite, Field, Noun};
 
 /// Longest document, bytes of JSON text.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
@@ -39,7 +39,8 @@ impl Control {
             .map(|_| ())
     }
 
-    /// Reads a document of the caller's dialect, changes it and writes it, without anybody in between. Returns what was written.
+    /// Reads a document of the caller's dialect, changes it and writes it, without anybody in between. Returns what was written. About a
+    /// database that is gone nothing is written: it would stay for ever.
     pub async fn update_document(
         &self,
         caller: &Caller,
@@ -52,6 +53,11 @@ impl Control {
         let dialect = caller.dialect;
         let now = self.now();
         self.commit(caller, move |transaction| {
+            if let Subject::Database(id) = subject
+                && transaction.view().get::<Database>(&id).is_none()
+            {
+                return Err(ControlError::not_found(Noun::Database));
+            }
             let key = DocumentKey {
                 dialect,
                 subject,

@@ -78,13 +78,14 @@ fn recall(app: &App, readings: &[Reading]) {
     }
 }
 
-/// Writes an event for each alert that is news, and what was told with it; then posts the letters.
+/// Posts the letters for each alert that is news, then writes an event, and what was told with it.
 async fn tell(app: &App, update: Update) {
     let mut silent = update.changed;
     for reading in update.news {
         silent.remove(&reading.subject);
-        keep(app, reading.subject, Some(event(app, &reading))).await;
+        // The letters first: a crash in between repeats them, and loses none.
         mail::tell(app, &reading).await;
+        keep(app, reading.subject, Some(event(app, &reading))).await;
     }
     for subject in silent {
         keep(app, subject, None).await;

@@ -1,7 +1,7 @@
 //! Import and export of datasets, and the state of the last ones.
 
 use pilothouse_api::JsonObject;
-use pilothouse_control::TransferRequest;
+use pilothouse_control::{Accepted, TransferRequest};
 use pilothouse_model::{DatabaseId, Location, Sealed, TransferKind};
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::call::{Answer, Call, ok_empty};
 use crate::error::Failure;
 use crate::handlers::bdbs;
+use crate::mail;
 use crate::translate::bdb::{IMPORT_SOURCES, Purpose, location, locations};
 
 /// What an import may say; the last two are what one client calls its own form.
@@ -35,6 +36,7 @@ pub(crate) async fn import(app: App, call: Call) -> Answer {
         .control()
         .import_database(&call.caller, view.database.id, request, bdbs::options(&call))
         .await?;
+    promise_mail(&app, &call, &body, "import", &accepted).await;
     Ok(bdbs::action_uid(&app, &call, &accepted))
 }
 
@@ -77,7 +79,22 @@ pub(crate) async fn export(app: App, call: Call) -> Answer {
         .control()
         .export_database(&call.caller, view.database.id, request, bdbs::options(&call))
         .await?;
+    promise_mail(&app, &call, &body, "export", &accepted).await;
     Ok(bdbs::action_uid(&app, &call, &accepted))
+}
+
+/// Whoever asks for it with the request is told by mail how it ends.
+async fn promise_mail(app: &App, call: &Call, body: &JsonObject, action: &str, accepted: &Accepted) {
+    if let (Some(Value::Bool(true)), Some(operation)) = (body.get("email_notification"), &accepted.operation) {
+        mail::promise(
+            app,
+            &call.principal,
+            action,
+            accepted.database.database.id,
+            operation.id,
+        )
+        .await;
+    }
 }
 
 pub(crate) async fn reset_import(app: App, call: Call) -> Answer {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::app::{App, Listeners};
 use crate::call::{Answer, Call, ok, ok_empty};
 use crate::error::Failure;
-use crate::handlers::certificates;
+use crate::handlers::{certificates, debuginfo};
 use crate::settings::{CLUSTER, Settings};
 use crate::wire::cluster::{SETTINGS, SMTP_PASSWORD};
 use crate::{documents, fields, mail, translate};
@@ -140,9 +140,9 @@ fn complete(app: &App, settings: &Settings, body: &JsonObject, changes: &mut Jso
         changes.insert("logrotate_settings".to_owned(), Value::Object(merged));
     }
     match changes.get("debuginfo_path").and_then(Value::as_str) {
-        Some(path) if !Path::new(path).is_dir() => Err(Failure::bad_request(
+        Some(path) if !debuginfo::takes_packages(Path::new(path)) => Err(Failure::bad_request(
             "bad_debuginfo_path",
-            "debuginfo_path must be a directory that exists",
+            "debuginfo_path must be a directory that exists and takes files",
         )),
         _ => Ok(()),
     }

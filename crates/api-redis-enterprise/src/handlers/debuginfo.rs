@@ -1,4 +1,8 @@
-//! Debug packages: what somebody who helps from afar needs, without secrets, as one archive.
+//! Debug packages: what somebody who helps from afar needs, without secrets, as one archive. It is made in `debuginfo_path`, in a file that
+//! has no name, so that whatever happens nothing is left there.
+
+use std::io::{self, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
 
 use pilothouse_api::header::{CONTENT_DISPOSITION, HeaderValue};
 use pilothouse_api::{StatusCode, bytes_response};
@@ -43,7 +47,7 @@ pub(crate) async fn bdb(app: App, call: Call) -> Answer {
 }
 
 async fn pack(app: &App, call: &Call, databases: &[DatabaseView]) -> Answer {
-    let control = app.control();
+    let (control, settings) = (app.control(), app.settings());
     let mut files = vec![
         (
             "debuginfo/node.json".to_owned(),
@@ -58,11 +62,11 @@ async fn pack(app: &App, call: &Call, databases: &[DatabaseView]) -> Answer {
         ),
         (
             "debuginfo/cluster.json".to_owned(),
-            pretty(&without_secrets(Value::Object(app.settings().cluster.clone()))),
+            pretty(&without_secrets(Value::Object(settings.cluster.clone()))),
         ),
         (
             "debuginfo/policy.json".to_owned(),
-            pretty(&Value::Object(app.settings().policy.clone())),
+            pretty(&Value::Object(settings.policy.clone())),
         ),
         ("debuginfo/events.ndjson".to_owned(), events(app, call)),
     ];
@@ -80,12 +84,28 @@ async fn pack(app: &App, call: &Call, databases: &[DatabaseView]) -> Answer {
         }
     }
     let now = control.now().as_secs();
-    let packed = tokio::task::spawn_blocking(move || tar_gz(&files, now)).await;
-    let packed = packed.map_err(Failure::internal)?.map_err(Failure::internal)?;
+    let path = settings.cluster.get("debuginfo_path").and_then(Value::as_str);
+    let path = PathBuf::from(path.unwrap_or_default());
+    let packed = tokio::task::spawn_blocking(move || packed(&path, &files, now)).await;
+    let packed = packed.map_err(Failure::internal)?;
+    let packed = packed.map_err(|error| Failure::internal(format!("debuginfo_path takes no package: {error}")))?;
     let mut response = bytes_response(StatusCode::OK, "application/x-gzip", packed);
     let name = HeaderValue::from_static("attachment; filename=debuginfo.tar.gz");
     response.headers_mut().insert(CONTENT_DISPOSITION, name);
     Ok(response)
+}
+
+/// Whether packages can be made in a directory.
+pub(crate) fn takes_packages(path: &Path) -> bool {
+    path.is_absolute() && tempfile::tempfile_in(path).is_ok()
+}
+
+fn packed(path: &Path, files: &[(String, Vec<u8>)], now: i64) -> io::Result<Vec<u8>> {
+    let mut file = tar_gz(tempfile::tempfile_in(path)?, files, now)?;
+    file.rewind()?;
+    let mut package = Vec::new();
+    file.read_to_end(&mut package)?;
+    Ok(package)
 }
 
 /// A database without anything sealed: what it is made of and how it fares.

@@ -1,9 +1,10 @@
-//! What a letter about an alert says.
+//! What letters say.
 
 use std::fmt::Write as _;
 
 use lettre::Address;
-use pilothouse_model::{Subject, Timestamp};
+use pilothouse_model::{OperationResult, Subject, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,29 +14,30 @@ use crate::auth::own_caller;
 use crate::translate::alerts::severity_word;
 
 /// A letter to one reader.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Letter {
     /// Stays the same from attempt to attempt, so that a reader's server can tell that it has the letter already.
     pub(super) id: Uuid,
     pub(super) to: Address,
     pub(super) title: String,
     pub(super) body: String,
-    /// What the alert is about, and its name.
+    /// What it is about.
     pub(super) about: Subject,
-    pub(super) alert: &'static str,
+    /// The alert or the action that it tells of.
+    pub(super) topic: String,
 }
 
 /// What a letter says beside the reading.
 pub(super) struct Scene {
     /// Name of the cluster.
     pub(super) cluster: String,
-    /// What the alert is about, in words.
+    /// What the letter is about, in words.
     pub(super) object: String,
-    /// When the alert was found to hold or to end.
+    /// When the alert was found to hold or to end, or when the action ended.
     pub(super) at: Timestamp,
 }
 
-/// The subject of an alert in words.
+/// The subject of a letter in words.
 pub(super) fn object(app: &App, subject: Subject) -> String {
     let uid = app.uid(subject);
     match subject {
@@ -48,8 +50,8 @@ pub(super) fn object(app: &App, subject: Subject) -> String {
     }
 }
 
-/// Writes the letter.
-pub(super) fn compose(reading: &Reading, scene: &Scene, to: Address) -> Letter {
+/// Writes the letter about an alert.
+pub(super) fn about_alert(reading: &Reading, scene: &Scene, to: Address) -> Letter {
     let (words, Scene { cluster, object, at }) = (words(reading.name), scene);
     let (title, state) = if reading.holds {
         (format!("[{cluster}] Alert: {words}, {object}"), "holds")
@@ -77,7 +79,38 @@ pub(super) fn compose(reading: &Reading, scene: &Scene, to: Address) -> Letter {
         title,
         body,
         about: reading.subject,
-        alert: reading.name,
+        topic: reading.name.to_owned(),
+    }
+}
+
+/// Writes the letter about an action that ended: an `export` or `import` of the subject.
+pub(super) fn about_action(
+    action: &str,
+    about: Subject,
+    result: &OperationResult,
+    scene: &Scene,
+    to: Address,
+) -> Letter {
+    let Scene { cluster, object, at } = scene;
+    let end = match result {
+        OperationResult::Succeeded => "succeeded",
+        OperationResult::Failed { .. } => "failed",
+    };
+    let mut body = format!(
+        "The {action} of the {object} {end}.\n\nCluster: {cluster}\nTime: {}\n",
+        at.to_rfc3339_seconds()
+    );
+    if let OperationResult::Failed { message, .. } = result {
+        let _ = writeln!(body, "Reason: {message}");
+    }
+    body.push_str("\nYou get this mail because you asked for it with the request.\n");
+    Letter {
+        id: Uuid::new_v4(),
+        to,
+        title: format!("[{cluster}] {} {end}: {object}", capitalised(action)),
+        body,
+        about,
+        topic: action.to_owned(),
     }
 }
 
@@ -126,12 +159,37 @@ mod tests {
             severity: Severity::Warning,
             values: values.as_object().unwrap().clone(),
         };
-        let scene = Scene {
+        about_alert(&reading, &scene(), "anna@b.c".parse().unwrap())
+    }
+
+    fn scene() -> Scene {
+        Scene {
             cluster: "c.local".to_owned(),
             object: "database orders (uid 3)".to_owned(),
             at: Timestamp::from_millis(1_760_400_087_000),
+        }
+    }
+
+    #[test]
+    fn a_letter_tells_how_an_action_ended() {
+        let failed = OperationResult::Failed {
+            code: "no-permission".to_owned(),
+            message: "the place takes no file".to_owned(),
         };
-        compose(&reading, &scene, "anna@b.c".parse().unwrap())
+        let about = Subject::Database(DatabaseId::new());
+        let write = |result| about_action("export", about, result, &scene(), "anna@b.c".parse().unwrap());
+        let letter = write(&failed);
+        assert_eq!(letter.title, "[c.local] Export failed: database orders (uid 3)");
+        insta::assert_snapshot!(letter.body, @r"
+        The export of the database orders (uid 3) failed.
+
+        Cluster: c.local
+        Time: 2025-10-14T00:01:27Z
+        Reason: the place takes no file
+
+        You get this mail because you asked for it with the request.
+        ");
+        assert!(!write(&OperationResult::Succeeded).body.contains("Reason"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! Mail about alerts: who is told, what a letter says, and how it gets to the mail server.
+//! Mail: about alerts to those who want to be told, and about exports and imports to whoever asked for them with the request.
 //!
-//! [`alerts`](crate::alerts) hands over what is news, and [`run`] sends it, so that a slow mail server holds up nothing. Letters wait in
-//! memory, in bounded number, and are gone after a restart: the log tells of every alert, whether there is mail or not.
+//! [`alerts`](crate::alerts) hands over what is news and [`promises`] what ended; [`run`] sends it, so that a slow mail server holds up
+//! nothing. Letters wait in memory, in bounded number, and in [`kept`] documents, so that a restart loses none of them.
 
 mod audience;
+mod kept;
 mod letter;
 mod outbox;
+mod promises;
 mod server;
 
 use pilothouse_model::{EventDraft, Severity};
@@ -19,6 +21,7 @@ use crate::auth::own_caller;
 use letter::{Letter, Scene};
 pub(crate) use outbox::Outbox;
 use outbox::Waiting;
+pub(crate) use promises::{Promises, promise};
 use server::{SendError, Server};
 
 /// Whether a text can stand as the sender of a letter.
@@ -36,16 +39,22 @@ pub(crate) async fn tell(app: &App, reading: &Reading) {
         object: letter::object(app, reading.subject),
         at: app.control().now(),
     };
-    for reader in audience::of(app, reading.subject) {
-        let letter = Box::new(letter::compose(reading, &scene, reader));
-        if let Err(letter) = app.outbox().post(letter) {
-            give_up(app, &letter, "too many letters wait for the mail server").await;
-        }
-    }
+    let readers = audience::of(app, reading.subject).into_iter();
+    let letters: Vec<Letter> = readers
+        .map(|reader| letter::about_alert(reading, &scene, reader))
+        .collect();
+    kept::keep(app, reading.subject, &letters).await;
+    post(app, letters).await;
 }
 
-/// Sends what is posted, until `stop`.
+/// Sends what is posted, until `stop`: what was left by an earlier run first.
 pub(crate) async fn run(app: &App, stop: &CancellationToken) {
+    let left = kept::recall(app);
+    post(app, left.letters).await;
+    tokio::join!(promises::run(app, left.promises, stop), send(app, stop));
+}
+
+async fn send(app: &App, stop: &CancellationToken) {
     while let Some(waiting) = stop.run_until_cancelled(app.outbox().next()).await {
         // Boxed: what speaks to a mail server is large, and would be part of this loop for good.
         if stop
@@ -56,9 +65,13 @@ pub(crate) async fn run(app: &App, stop: &CancellationToken) {
             break;
         }
     }
-    let left = app.outbox().len();
-    if left > 0 {
-        tracing::info!(left, "letters about alerts are left unsent");
+}
+
+async fn post(app: &App, letters: Vec<Letter>) {
+    for letter in letters {
+        if let Err(letter) = app.outbox().post(Box::new(letter)) {
+            give_up(app, &letter, "too many letters wait for the mail server").await;
+        }
     }
 }
 
@@ -66,19 +79,22 @@ async fn attempt(app: &App, waiting: Waiting) {
     let letter = &waiting.letter;
     let sent = match Server::configured(app) {
         // Switched off since.
-        Ok(None) => return,
+        Ok(None) => return kept::forget(app, letter).await,
         Ok(Some(server)) => server.send(letter).await,
         Err(error) => Err(error),
     };
     match sent {
-        Ok(()) => tracing::debug!(alert = letter.alert, to = %letter.to, "a letter about an alert is sent"),
+        Ok(()) => {
+            tracing::debug!(topic = letter.topic, to = %letter.to, "a letter is sent");
+            kept::forget(app, letter).await;
+        }
         Err(error) if error.is_final() => give_up(app, letter, &error.to_string()).await,
         Err(error) => try_again(app, waiting, &error).await,
     }
 }
 
 async fn try_again(app: &App, waiting: Waiting, error: &SendError) {
-    tracing::debug!(%error, attempts = waiting.attempts + 1, "a letter about an alert is not sent yet");
+    tracing::debug!(%error, attempts = waiting.attempts + 1, "a letter is not sent yet");
     if let Err(letter) = app.outbox().put_back(waiting, Instant::now()) {
         give_up(app, &letter, &error.to_string()).await;
     }
@@ -86,7 +102,7 @@ async fn try_again(app: &App, waiting: Waiting, error: &SendError) {
 
 /// Tells that a letter will never be sent, in the log of this program and in that of the API.
 async fn give_up(app: &App, letter: &Letter, reason: &str) {
-    tracing::warn!(alert = letter.alert, to = %letter.to, reason, "a letter about an alert cannot be sent");
+    tracing::warn!(topic = letter.topic, to = %letter.to, reason, "a letter cannot be sent");
     let event = EventDraft {
         kind: "mail-failed".to_owned(),
         severity: Severity::Warning,
@@ -96,11 +112,12 @@ async fn give_up(app: &App, letter: &Letter, reason: &str) {
         operation: None,
         message: format!(
             "the mail about {} to {} cannot be sent: {reason}",
-            letter.alert, letter.to
+            letter.topic, letter.to
         ),
-        facts: json!({"alert": letter.alert, "recipient": letter.to.to_string()}),
+        facts: json!({"topic": letter.topic, "recipient": letter.to.to_string()}),
     };
     if let Err(error) = app.control().record_event(event).await {
         tracing::warn!(%error, "a letter that cannot be sent cannot be recorded");
     }
+    kept::forget(app, letter).await;
 }

@@ -56,11 +56,6 @@ impl Outbox {
         }
     }
 
-    /// How many wait.
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
     /// The letter that is to be tried next, once its time has come. For one caller at a time; cancel-safe, because taking it out is the last step.
     pub(super) async fn next(&self) -> Waiting {
         loop {
@@ -113,7 +108,7 @@ mod tests {
             title: title.to_owned(),
             body: String::new(),
             about: Subject::Installation,
-            alert: "x",
+            topic: "x".to_owned(),
         })
     }
 
@@ -124,7 +119,7 @@ mod tests {
         outbox.post(letter("second")).unwrap();
         assert_eq!(outbox.next().await.letter.title, "first");
         assert_eq!(outbox.next().await.letter.title, "second");
-        assert_eq!(outbox.len(), 0);
+        assert_eq!(outbox.lock().len(), 0);
     }
 
     #[tokio::test]
@@ -151,7 +146,7 @@ mod tests {
         outbox.put_back(late, Instant::now()).unwrap();
         outbox.post(letter("next")).unwrap();
         assert_eq!(outbox.next().await.letter.title, "next");
-        assert_eq!(outbox.len(), 1);
+        assert_eq!(outbox.lock().len(), 1);
     }
 
     #[tokio::test]
