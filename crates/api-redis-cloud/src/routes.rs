@@ -70,6 +70,24 @@ pilothouse_api::routes! {
     GET    "/v1/subscriptions/{sid}/databases/{did}/traffic"                P2 Read absent::not_found;
     PUT    "/v1/subscriptions/{sid}/databases/{did}/regions"                P1 Write absent::update_local;
 
+    // Access control
+    GET    "/v1/acl/redisRules"                                             P1 Read acl::rules;
+    POST   "/v1/acl/redisRules"                                             P1 Write acl::create_rule;
+    PUT    "/v1/acl/redisRules/{id}"                                        P1 Write acl::update_rule;
+    DELETE "/v1/acl/redisRules/{id}"                                        P1 Write acl::delete_rule;
+    POST   "/v1/acl/redis-rules"                                            P1 Write acl::create_rule;
+    PUT    "/v1/acl/redis-rules/{id}"                                       P1 Write acl::update_rule;
+    DELETE "/v1/acl/redis-rules/{id}"                                       P1 Write acl::delete_rule;
+    GET    "/v1/acl/roles"                                                  P1 Read acl::roles;
+    POST   "/v1/acl/roles"                                                  P1 Write acl::create_role;
+    PUT    "/v1/acl/roles/{id}"                                             P1 Write acl::update_role;
+    DELETE "/v1/acl/roles/{id}"                                             P1 Write acl::delete_role;
+    GET    "/v1/acl/users"                                                  P1 Read acl::users;
+    POST   "/v1/acl/users"                                                  P1 Write acl::create_user;
+    GET    "/v1/acl/users/{id}"                                             P1 Read acl::get_user;
+    PUT    "/v1/acl/users/{id}"                                             P1 Write acl::update_user;
+    DELETE "/v1/acl/users/{id}"                                             P1 Write acl::delete_user;
+
     // Not offered
     GET    "/v1/data-integration-workspaces"                                P2 Read absent::data_integration;
     POST   "/v1/endpoint-redirections"                                      P2 Write absent::switched_off;

@@ -60,6 +60,19 @@ impl IdSchemes {
         self.0.iter()
     }
 
+    /// Gives `subject` an id in every scheme of its kind in which it has none.
+    pub(crate) fn complete(&self, transaction: &mut Transaction<'_>, subject: Subject) {
+        for scheme in self
+            .0
+            .iter()
+            .filter(|scheme| Some(scheme.kind) == SubjectKind::of(&subject))
+        {
+            if transaction.view().wire_id(scheme.name, &subject).is_none() {
+                transaction.allocate_number(scheme.name, scheme.first, subject);
+            }
+        }
+    }
+
     /// Gives `subject` an id in every scheme of its kind, except where `chosen` names one for a scheme.
     pub(crate) fn allocate(
         &self,

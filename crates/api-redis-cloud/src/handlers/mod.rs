@@ -2,6 +2,7 @@
 
 pub(crate) mod absent;
 pub(crate) mod account;
+pub(crate) mod acl;
 pub(crate) mod databases;
 pub(crate) mod subscriptions;
 pub(crate) mod tags;
@@ -25,6 +26,11 @@ pub(crate) async fn submit(app: &App, call: &Call, status: StatusCode, command: 
 /// What a request to be processed later is: the numbers of its path, its body, and who asked.
 pub(crate) fn content(call: &Call, subscription: Option<u64>, database: Option<u64>, body: Value) -> Value {
     json!({ "subscription": subscription, "database": database, "body": body, "key": call.key.name })
+}
+
+/// As [`content`], about something else than subscriptions and databases.
+pub(crate) fn content_about(call: &Call, id: Option<u64>, body: Value) -> Value {
+    json!({ "id": id, "body": body, "key": call.key.name })
 }
 
 /// 202 with a task is what most of these calls answer.

@@ -1,5 +1,6 @@
 //! What the lane of an account does with a task (specification §3, §4): validate, plan, commit. No server is started here.
 
+mod acl;
 mod databases;
 mod extras;
 mod subscriptions;
@@ -36,6 +37,8 @@ pub(crate) struct Task<'a> {
     pub(crate) subscription: Option<u64>,
     /// The database that the path named.
     pub(crate) database: Option<u64>,
+    /// What else the path named.
+    pub(crate) id: Option<u64>,
     /// The body.
     pub(crate) body: Value,
 }
@@ -84,6 +87,7 @@ impl Processor for Tasks {
             pending,
             subscription: number("subscription"),
             database: number("database"),
+            id: number("id"),
             body: pending.body.get("body").cloned().unwrap_or_else(|| json!({})),
         };
         let command = pending
@@ -114,6 +118,15 @@ async fn dispatch(task: &Task<'_>, command: &str) -> Outcome {
         "databaseImportRequest" => transfers::import(task).await,
         "databaseImportStatusRequest" => transfers::import_status(task),
         "databaseUpgradeRedisVersionRequest" => databases::upgrade(task).await,
+        "aclRedisRuleCreateRequest" => acl::create_rule(task).await,
+        "aclRedisRuleUpdateRequest" => acl::update_rule(task).await,
+        "aclRedisRuleDeleteRequest" => acl::delete_rule(task).await,
+        "aclRoleCreateRequest" => acl::create_role(task).await,
+        "aclRoleUpdateRequest" => acl::update_role(task).await,
+        "aclRoleDeleteRequest" => acl::delete_role(task).await,
+        "aclUserCreateRequest" => acl::create_user(task).await,
+        "aclUserUpdateRequest" => acl::update_user(task).await,
+        "aclUserDeleteRequest" => acl::delete_user(task).await,
         "vpcPeeringGetRequest" => {
             subscriptions::find(task)?;
             Ok(Processed::Answered(json!({ "resource": { "peerings": [] } })))

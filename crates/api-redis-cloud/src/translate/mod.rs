@@ -1,5 +1,6 @@
 //! Wire to core and core to wire. Pure, but for sealing.
 
+pub(crate) mod acl;
 pub(crate) mod database;
 pub(crate) mod show;
 pub(crate) mod size;

@@ -40,6 +40,9 @@ pub(crate) fn show(operation: &Operation, base: &str, submitted: bool) -> Value 
             shown["response"] = json!({
                 "error": { "type": code, "status": error::status_of(code), "description": message },
             });
+            if code == "ACL_USER_PASSWORD_NOT_VALID" {
+                shown["response"]["additionalInfo"] = json!("cluster-user-password-wrong-pattern");
+            }
         }
         OperationPhase::Received | OperationPhase::Processing => {}
     }
@@ -60,6 +63,13 @@ fn description(operation: &Operation) -> String {
 fn resource(command: &str, answer: &Value) -> Option<String> {
     let creates = command.ends_with("CreateRequest") || command.ends_with("UpdateRequest");
     let number = answer.get("resourceId")?.as_u64().filter(|_| creates)?;
+    let list = [("aclRedisRule", "redisRules"), ("aclRole", "roles")];
+    if let Some((_, list)) = list.iter().find(|(kind, _)| command.starts_with(kind)) {
+        return Some(format!("/acl/{list}"));
+    }
+    if command.starts_with("aclUser") {
+        return Some(format!("/acl/users/{number}"));
+    }
     if command.starts_with("subscription") {
         return Some(format!("/subscriptions/{number}"));
     }

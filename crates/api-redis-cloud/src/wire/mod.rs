@@ -1,4 +1,5 @@
 //! What goes over the wire, as serde types.
 
+pub(crate) mod acl;
 pub(crate) mod database;
 pub(crate) mod subscription;

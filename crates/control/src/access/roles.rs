@@ -90,6 +90,15 @@ impl Control {
                     transaction.put(rule);
                 }
             }
+            // Numbers in APIs that this store did not know when the rules were made.
+            let rules: Vec<Subject> = transaction
+                .view()
+                .all::<AclRule>()
+                .map(|rule| Subject::AclRule(rule.id))
+                .collect();
+            for rule in rules {
+                self.schemes().complete(transaction, rule);
+            }
             Ok(())
         })
         .await
