@@ -8,6 +8,7 @@ mod login;
 mod roles;
 mod rules;
 mod tenant;
+mod user_check;
 mod users;
 
 use std::collections::BTreeSet;
