@@ -173,6 +173,7 @@ fn invalid(field: Field, why: String) -> Failure {
         Field::Version => Failure::not_acceptable("invalid_version", why),
         Field::Memory => Failure::not_acceptable("invalid_memory_size", why),
         Field::Shards => Failure::not_acceptable("invalid_sharding", why),
+        Field::Cluster | Field::SourceAllow => Failure::not_acceptable("invalid_oss_cluster_configuration", why),
         Field::Replicas => Failure::not_acceptable("invalid_replication", why),
         Field::Persistence => Failure::not_acceptable("invalid_data_persistence", why),
         Field::Eviction => Failure::not_acceptable("eviction_policy_violation", why),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pilothouse_engine::{ServerSettings, Session};
-use pilothouse_model::{ProcessState, ReplicaSource, ReplicationFacts, ServerFacts, ServerId, Timestamp};
+use pilothouse_model::{ClusterFacts, ProcessState, ReplicaSource, ReplicationFacts, ServerFacts, ServerId, Timestamp};
 use pilothouse_planner::{Applied, Starts, Verdict};
 use pilothouse_runtime::Running;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) facts: Option<Arc<ServerFacts>>,
     /// What it last said of its replication; newer than `facts`.
     pub(crate) replication: Option<ReplicationFacts>,
+    /// How it last saw its cluster.
+    pub(crate) cluster: Option<Arc<ClusterFacts>>,
     /// When `facts` were taken, on the monotonic clock.
     pub(crate) facts_at: Option<Instant>,
     /// When anything was last seen.
@@ -101,6 +103,7 @@ impl Default for Known {
             verdict: Verdict::Unknown,
             facts: None,
             replication: None,
+            cluster: None,
             facts_at: None,
             seen_at: Timestamp::default(),
             applied: None,
@@ -139,6 +142,7 @@ impl Known {
         self.verdict = Verdict::Unknown;
         self.facts = None;
         self.replication = None;
+        self.cluster = None;
         self.facts_at = None;
         self.applied = None;
         self.source = None;

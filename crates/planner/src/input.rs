@@ -1,9 +1,12 @@
 //! What a decision is made from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_model::{Database, EngineVersion, Operation, ProcessState, ReplicationFacts, ServerId, Timestamp};
+use pilothouse_model::{
+    ClusterFacts, Database, EngineVersion, Operation, ProcessState, ReplicationFacts, ServerId, Timestamp,
+};
 
 /// Everything that a decision about one database is made from.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +63,8 @@ pub struct ServerState {
     pub loading: bool,
     /// What it says of its replication; `None` when it did not answer.
     pub replication: Option<ReplicationFacts>,
+    /// How it sees its cluster; `None` when it did not answer or is in none.
+    pub cluster: Option<Arc<ClusterFacts>>,
     /// The version that runs.
     pub version: Option<EngineVersion>,
     /// What was applied to the process that runs now.
@@ -120,6 +125,7 @@ impl ServerState {
             verdict: Verdict::Unknown,
             loading: false,
             replication: None,
+            cluster: None,
             version: None,
             applied: Applied::Unknown,
             open: None,

@@ -4,6 +4,7 @@
 //! input gives the same [`Plan`]. Every answer says what to do *next*, never a script to the end, because the world may change midway.
 //! Start reading at [`plan`]; the order of its questions is the order of their importance.
 
+mod cluster;
 mod conditions;
 mod failover;
 mod input;

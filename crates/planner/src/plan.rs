@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use pilothouse_model::{Condition, ConditionKind, ProcessState, ServerId, ServerRole, Shard, Truth};
+use pilothouse_model::{Condition, ConditionKind, ProcessState, ServerId, ServerRole, Shard, ShardId, SlotSet, Truth};
 
 use crate::conditions::{Finding, dated};
 use crate::replicas::{self};
-use crate::{Applied, PlanInput, ServerState, Verdict};
+use crate::{Applied, PlanInput, ServerState, Verdict, cluster};
 
 /// One effect. Every one is idempotent: carried out twice, or half and then again, it leads to the same state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Step {
     FailOver(FailOver),
     /// Finish or abandon a promotion that was begun and whose outcome is not recorded.
     ResolveIntent {
+        /// Who was to become primary.
+        candidate: ServerId,
         /// The candidate had been promoted.
         promoted: bool,
     },
@@ -53,6 +55,38 @@ pub enum Step {
     DeclareRecovery(String),
     /// Give the creation up: end and erase what was made of it, record why.
     AbandonCreation(String),
+    /// Introduce servers of a cluster to each other.
+    Meet {
+        /// Who is told.
+        server: ServerId,
+        /// Of whom.
+        peers: Vec<ServerId>,
+    },
+    /// Make a server forget others that left the cluster.
+    Forget {
+        /// Who forgets.
+        server: ServerId,
+        /// Whom, by the names that servers of a cluster have for each other.
+        nodes: Vec<String>,
+    },
+    /// Make a primary the owner of slots that nobody owns.
+    ClaimSlots {
+        /// The primary.
+        server: ServerId,
+        /// The slots.
+        slots: SlotSet,
+    },
+    /// Record which shard owns which slots: they moved, and the record does not say so yet.
+    RecordSlots(Vec<(ShardId, SlotSet)>),
+    /// Move slots with their keys from one primary to another.
+    MoveSlots {
+        /// Who gives.
+        from: ServerId,
+        /// Who takes.
+        to: ServerId,
+        /// The slots.
+        slots: Vec<u16>,
+    },
     /// Carry out what the operation asks for beyond the spec: empty the database.
     Flush,
     /// Remove everything: the database is to be deleted.
@@ -147,19 +181,13 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         plan.conditions = dated(vec![finding], &database.conditions, input.now);
         return plan;
     }
-    let unknown: Vec<Step> = database
-        .layout
-        .servers()
-        .filter(|server| state(input, server.id).process == ProcessState::Unknown)
-        .map(|server| Step::Adopt(server.id))
-        .collect();
+    let unknown = unknown_processes(input);
     if !unknown.is_empty() {
-        return simple(
-            input,
-            unknown,
-            RouteWish::Unchanged,
-            "look for processes that run".to_owned(),
-        );
+        let sentence = "look for processes that run".to_owned();
+        return simple(input, unknown, RouteWish::Unchanged, sentence);
+    }
+    if database.spec.cluster && !database.layout.shards.is_empty() {
+        return cluster::plan(input);
     }
     match database.layout.shards.first() {
         Some(shard) => Decision {
@@ -175,6 +203,14 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             "no layout: nothing to do".to_owned(),
         ),
     }
+}
+
+fn unknown_processes(input: &PlanInput<'_>) -> Vec<Step> {
+    let servers = input.database.layout.servers();
+    servers
+        .filter(|server| state(input, server.id).process == ProcessState::Unknown)
+        .map(|server| Step::Adopt(server.id))
+        .collect()
 }
 
 fn simple(input: &PlanInput<'_>, steps: Vec<Step>, route: RouteWish, sentence: String) -> Plan {
@@ -205,7 +241,8 @@ pub(crate) struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    fn decide(self) -> Plan {
+    /// What the shard needs next.
+    pub(crate) fn decide(self) -> Plan {
         if let Some(reason) = self.creation_given_up() {
             return self.finish(
                 vec![Step::AbandonCreation(reason.clone())],
@@ -223,7 +260,10 @@ impl Decision<'_> {
                             || Some(before) == self.input.database.fed_history())
                 });
             return self.finish(
-                vec![Step::ResolveIntent { promoted }],
+                vec![Step::ResolveIntent {
+                    candidate: intent.candidate,
+                    promoted,
+                }],
                 RouteWish::Held,
                 "resolve a promotion whose outcome is not recorded".to_owned(),
             );
@@ -294,7 +334,9 @@ impl Decision<'_> {
         let was_active = self.input.database.was_active;
         // Open by its own account: adopted after a restart of ours, or about to get other settings.
         let open = seen.applied == Applied::Open || (was_active && seen.open == Some(true));
-        let ready = open && (complete || was_active);
+        // A server of a cluster refuses commands until it has heard of the others, or waited for them.
+        let answers = !self.input.database.spec.cluster || seen.cluster.as_ref().map_or(was_active, |view| view.serves);
+        let ready = open && answers && (complete || was_active);
         let finding = if ready {
             Finding::new(
                 ConditionKind::Ready,

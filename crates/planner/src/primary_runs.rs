@@ -66,6 +66,12 @@ impl Decision<'_> {
     fn needs_of_primary(&self, primary: &Server, seen: &ServerState, replication: &ReplicationFacts) -> Vec<Step> {
         let spec = &self.input.database.spec;
         let follows = replication.role == ServerRole::Replica;
+        // Nobody stands in front of the servers of a cluster: where connections are stopped, they stop them.
+        let (wanted, access) = if spec.cluster && spec.network.traffic_stopped {
+            (Applied::Closed, Access::Closed)
+        } else {
+            (Applied::Open, Access::Open)
+        };
         let source = spec
             .replica_of
             .as_ref()
@@ -74,7 +80,7 @@ impl Decision<'_> {
         let fed = self.input.database.fed_history().is_some();
         match (follows, source) {
             (true, None) if !fed => vec![Step::Release(primary.id)],
-            _ if seen.applied != Applied::Open => vec![Step::Apply(primary.id, Access::Open)],
+            _ if seen.applied != wanted => vec![Step::Apply(primary.id, access)],
             _ if fed => Vec::new(),
             (_, Some(_)) if !follows || !seen.source_applied => vec![Step::FollowSource(primary.id)],
             // Also while it follows a source elsewhere: its replicas then share that history.
@@ -89,8 +95,13 @@ impl Decision<'_> {
     fn requested(&self, primary: &Server, seen: &ServerState, in_sync: Option<ServerId>, complete: bool) -> Vec<Step> {
         let outdated = replicas::outdated(primary, seen);
         let operation = self.input.operation;
+        let shards = &self.input.database.layout.shards;
+        let first = shards.first().is_some_and(|shard| shard.id == self.shard.id);
         let failover = operation.filter(|operation| {
-            operation.kind == OperationKind::Failover && self.input.database.topology_epoch < operation.generation
+            let meant = operation.target.is_some() || first;
+            meant
+                && operation.kind == OperationKind::Failover
+                && self.input.database.topology_epoch < operation.generation
         });
         if (outdated || failover.is_some())
             && let Some(candidate) = failover.and_then(|operation| operation.target).or(in_sync)
@@ -119,7 +130,9 @@ impl Decision<'_> {
                 vec![Step::Restart(primary.id)]
             };
         }
-        if operation.is_some_and(|operation| operation.kind == OperationKind::FlushDatabase) {
+        // A cluster is emptied as a whole.
+        let alone = !self.input.database.spec.cluster;
+        if alone && operation.is_some_and(|operation| operation.kind == OperationKind::FlushDatabase) {
             return vec![Step::Flush];
         }
         Vec::new()

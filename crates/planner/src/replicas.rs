@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pilothouse_model::{ConditionKind, ProcessState, Server, ServerId, ServerRole, Shard, Truth};
+use pilothouse_model::{
+    ConditionKind, DatabaseSpec, ProcessState, ReplicationFacts, Server, ServerId, ServerRole, Shard, Truth,
+};
 
 use crate::conditions::Finding;
 use crate::plan::{Access, Step, state};
@@ -147,31 +149,25 @@ fn need(
     let Some(replication) = seen.replication.as_ref().filter(|_| !seen.loading) else {
         return Need::Patience("does not answer yet");
     };
-    if seen.applied != Applied::Closed {
-        return Need::Step(Step::Apply(server.id, Access::Closed));
+    let (wanted, access) = access(&input.database.spec, synced);
+    if seen.applied != wanted {
+        return Need::Step(Step::Apply(server.id, access));
     }
     if !primary_settled {
         return Need::Patience("waits for the primary");
     }
-    let peer_port = if input.database.spec.encrypts_links() {
-        primary.ports.tls
-    } else {
-        primary.ports.plain
-    };
-    let follows = replication.role == ServerRole::Replica
-        && replication
-            .source
-            .as_deref()
-            .and_then(|source| source.rsplit(':').next())
-            == Some(peer_port.to_string().as_str());
+    let spec = &input.database.spec;
+    let follows = follows(replication, spec, primary);
+    if !follows && synced && replication.role == ServerRole::Primary {
+        return Need::Step(Step::MarkUnsynced(server.id));
+    }
+    if !follows && spec.cluster && !can_attach(seen, &state(input, primary.id)) {
+        return Need::Patience("waits until it knows its primary");
+    }
     if !follows {
-        return Need::Step(if synced && replication.role == ServerRole::Primary {
-            Step::MarkUnsynced(server.id)
-        } else {
-            Step::Attach {
-                replica: server.id,
-                primary: primary.id,
-            }
+        return Need::Step(Step::Attach {
+            replica: server.id,
+            primary: primary.id,
         });
     }
     let quiet = replication
@@ -188,4 +184,34 @@ fn need(
     } else {
         Need::Step(Step::MarkSynced(server.id))
     }
+}
+
+/// Clients of a cluster ask any of its servers where a key is, and may read from replicas. Elsewhere replicas are ours alone.
+const fn access(spec: &DatabaseSpec, synced: bool) -> (Applied, Access) {
+    if spec.cluster && synced && !spec.network.traffic_stopped {
+        (Applied::Open, Access::Open)
+    } else {
+        (Applied::Closed, Access::Closed)
+    }
+}
+
+fn follows(replication: &ReplicationFacts, spec: &DatabaseSpec, primary: &Server) -> bool {
+    let port = if spec.encrypts_links() {
+        primary.ports.tls
+    } else {
+        primary.ports.plain
+    };
+    let source = replication.source.as_deref();
+    replication.role == ServerRole::Replica
+        && source.and_then(|source| source.rsplit(':').next()) == Some(port.to_string().as_str())
+}
+
+/// A server of a cluster follows only whom it knows, and only when it owns nothing itself: one that was the primary learns from the others
+/// that it is not any more.
+fn can_attach(replica: &ServerState, primary: &ServerState) -> bool {
+    let (Some(view), Some(theirs)) = (&replica.cluster, &primary.cluster) else {
+        return false;
+    };
+    let known = |node: &str| view.peers.iter().any(|peer| peer.node == node && !peer.handshake);
+    view.slots.is_empty() && known(&theirs.node)
 }

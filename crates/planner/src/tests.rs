@@ -62,13 +62,14 @@ impl Scene {
     }
 }
 
-fn running() -> ServerState {
+pub(crate) fn running() -> ServerState {
     ServerState {
         process: ProcessState::Running { pid: 7 },
         incarnation: Some(1),
         verdict: Verdict::Alive,
         loading: false,
         replication: Some(leads()),
+        cluster: None,
         version: Some(VERSION),
         applied: Applied::Open,
         open: Some(true),
@@ -93,7 +94,7 @@ fn dead() -> ServerState {
     }
 }
 
-fn leads() -> ReplicationFacts {
+pub(crate) fn leads() -> ReplicationFacts {
     ReplicationFacts {
         role: ServerRole::Primary,
         replication_id: "history".to_owned(),
@@ -108,7 +109,7 @@ fn leads() -> ReplicationFacts {
     }
 }
 
-fn follows(port: u16) -> ReplicationFacts {
+pub(crate) fn follows(port: u16) -> ReplicationFacts {
     ReplicationFacts {
         role: ServerRole::Replica,
         source: Some(format!("127.0.0.1:{port}")),
@@ -118,7 +119,7 @@ fn follows(port: u16) -> ReplicationFacts {
     }
 }
 
-fn server(id: ServerId, plain: u16) -> Server {
+pub(crate) fn server(id: ServerId, plain: u16) -> Server {
     Server {
         id,
         host: HostId::from_bytes([9; 16]),
@@ -140,7 +141,7 @@ fn sealed() -> Sealed {
     Sealed::from_cipher_text(String::new())
 }
 
-fn database() -> Database {
+pub(crate) fn database() -> Database {
     let lineage = Lineage {
         epoch: 1,
         primary: Some(PRIMARY),
@@ -459,7 +460,13 @@ fn an_intent_is_finished_only_when_the_candidate_proves_it() {
     let unproven = Scene::settled().with(begun);
     check(
         &unproven,
-        |step| *step == Step::ResolveIntent { promoted: false },
+        |step| {
+            *step
+                == Step::ResolveIntent {
+                    candidate: REPLICA,
+                    promoted: false,
+                }
+        },
         RouteWish::Held,
     );
     let proven = Scene::settled().with(begun).with(|scene| {
@@ -472,7 +479,13 @@ fn an_intent_is_finished_only_when_the_candidate_proves_it() {
     });
     check(
         &proven,
-        |step| *step == Step::ResolveIntent { promoted: true },
+        |step| {
+            *step
+                == Step::ResolveIntent {
+                    candidate: REPLICA,
+                    promoted: true,
+                }
+        },
         RouteWish::Held,
     );
 }

@@ -12,6 +12,8 @@ pub enum SpecField {
     Persistence,
     Port,
     Backup,
+    SourceAllow,
+    ReplicaOf,
 }
 
 /// Why a spec cannot be carried out.
@@ -24,14 +26,23 @@ pub struct SpecError {
     pub why: String,
 }
 
+/// Every server of a cluster talks to every other: beyond this their talk costs more than another shard brings.
+const SHARDS_MAX: u16 = 128;
+
 fn wrong(field: SpecField, why: impl Into<String>) -> Result<(), SpecError> {
     Err(SpecError { field, why: why.into() })
 }
 
 /// Checks a spec on its own. `min_memory_bytes` is the engine's floor for one server.
 pub fn validate(spec: &DatabaseSpec, min_memory_bytes: u64) -> Result<(), SpecError> {
-    if spec.shards != 1 {
-        return wrong(SpecField::Shards, "only databases with one shard can be made");
+    if spec.shards == 0 || spec.shards > SHARDS_MAX {
+        return wrong(SpecField::Shards, format!("a database has 1 to {SHARDS_MAX} shards"));
+    }
+    if spec.shards > 1 && !spec.cluster {
+        return wrong(SpecField::Shards, "only a cluster has more than one shard");
+    }
+    if spec.cluster {
+        validate_cluster(spec)?;
     }
     if spec.replicas > 1 {
         return wrong(SpecField::Replicas, "a database has at most one replica");
@@ -69,6 +80,18 @@ pub fn validate(spec: &DatabaseSpec, min_memory_bytes: u64) -> Result<(), SpecEr
             SpecField::Backup,
             "a backup needs an interval, and an offset that is smaller than it",
         );
+    }
+    Ok(())
+}
+
+/// What a cluster cannot do, because clients reach its servers directly or because it has several data sets.
+fn validate_cluster(spec: &DatabaseSpec) -> Result<(), SpecError> {
+    if !spec.network.source_allow.is_empty() {
+        let why = "clients of a cluster reach its servers directly, so that only open source lists can be kept";
+        return wrong(SpecField::SourceAllow, why);
+    }
+    if spec.replica_of.is_some() {
+        return wrong(SpecField::ReplicaOf, "a cluster cannot follow a database elsewhere");
     }
     Ok(())
 }

@@ -23,12 +23,19 @@ impl fmt::Display for Step {
                 let (candidate, old) = (promotion.candidate, promotion.old_primary);
                 write!(f, "make {candidate} the primary instead of {old}: {}", promotion.reason)
             }
-            Self::ResolveIntent { promoted: true } => f.write_str("finish a promotion that was begun"),
-            Self::ResolveIntent { promoted: false } => f.write_str("give up a promotion that was begun"),
+            Self::ResolveIntent { promoted: true, .. } => f.write_str("finish a promotion that was begun"),
+            Self::ResolveIntent { promoted: false, .. } => f.write_str("give up a promotion that was begun"),
             Self::Restart(server) => write!(f, "restart server {server}"),
             Self::Remove(server) => write!(f, "remove server {server}"),
             Self::DeclareRecovery(why) => write!(f, "stop until somebody chooses: {why}"),
             Self::AbandonCreation(why) => write!(f, "give the creation up: {why}"),
+            Self::Meet { server, peers } => write!(f, "introduce server {server} to {} others", peers.len()),
+            Self::Forget { server, nodes } => {
+                write!(f, "make server {server} forget {} that left", nodes.len())
+            }
+            Self::ClaimSlots { server, slots } => write!(f, "give server {server} {} slots", slots.len()),
+            Self::RecordSlots(_) => f.write_str("record who owns which slots"),
+            Self::MoveSlots { from, to, slots } => write!(f, "move {} slots from {from} to {to}", slots.len()),
             Self::Flush => f.write_str("empty the database"),
             Self::Delete => f.write_str("remove the database"),
         }

@@ -41,11 +41,11 @@ impl Control {
             "a failover",
             options,
             move |database, operation| {
-                let shard = database
-                    .layout
-                    .shards
-                    .first()
-                    .ok_or(ControlError::not_found(Noun::Server))?;
+                let shard = match target {
+                    Some(target) => database.layout.shard_of(target),
+                    None => database.layout.shards.first(),
+                };
+                let shard = shard.ok_or(ControlError::not_found(Noun::Server))?;
                 let fit =
                     |server: ServerId| shard.lineage.synced.contains(&server) && shard.lineage.primary != Some(server);
                 let possible = match target {

@@ -30,6 +30,8 @@ impl Control {
                 SpecField::Persistence => Field::Persistence,
                 SpecField::Port => Field::Port,
                 SpecField::Backup => Field::Backup,
+                SpecField::SourceAllow => Field::SourceAllow,
+                SpecField::ReplicaOf => Field::ReplicaSource,
             };
             ControlError::invalid(field, error.why)
         })?;

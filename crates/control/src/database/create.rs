@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pilothouse_model::{
-    AnswerPoint, Database, DatabaseId, DatabaseSpec, GroupId, Layout, Lineage, Management, Operation, OperationKind,
-    Server, ServerId, ServerPorts, Severity, Shard, ShardId, SlotRange, Subject, TlsMode,
+    AnswerPoint, Database, DatabaseId, DatabaseSpec, GroupId, Layout, Operation, OperationKind, Severity, Subject,
+    TlsMode,
 };
 use pilothouse_store::{Transaction, View};
 
@@ -14,10 +14,8 @@ use crate::groups::NewGroup;
 use crate::ports::Promise;
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
 
-/// How many pairs of server ports are tried.
-const SERVER_PORT_ATTEMPTS: usize = 64;
 /// Length of generated secrets: 48 characters of 64 are 288 bits.
-const SECRET_LENGTH: usize = 48;
+pub(super) const SECRET_LENGTH: usize = 48;
 
 /// A database that was made, and the operation that carries its making out.
 pub(crate) type Made = (Arc<Database>, Operation);
@@ -116,8 +114,7 @@ impl Control {
         let view = self.store().view();
         let mut database = self.checked_draft(caller, &view, &command).await?;
         let endpoint = self.reserve_endpoint(&view, &mut database).await?;
-        let servers = usize::from(database.spec.replicas) + 1;
-        match self.first_layout(&view, &database.spec, servers).await {
+        match self.first_layout(&view, &database.spec).await {
             Ok((layout, mut promises)) => {
                 database.layout = layout;
                 promises.push(endpoint);
@@ -183,68 +180,6 @@ impl Control {
                 scheme.kind == crate::SubjectKind::Database && scheme.name.starts_with(caller.dialect.as_str())
             })
             .map(|scheme| scheme.name)
-    }
-
-    async fn first_layout(
-        &self,
-        view: &View,
-        spec: &DatabaseSpec,
-        servers: usize,
-    ) -> Result<(Layout, Vec<Promise<'_>>), ControlError> {
-        let mut promises = Vec::new();
-        let mut planned = Vec::new();
-        for _ in 0..servers {
-            let (server, promise) = self.plan_server(view, spec).await?;
-            planned.push(server);
-            promises.push(promise);
-        }
-        let shard = Shard {
-            leaving: false,
-            id: ShardId::new(),
-            slots: vec![SlotRange::ALL],
-            servers: planned,
-            lineage: Lineage::default(),
-        };
-        Ok((Layout { shards: vec![shard] }, promises))
-    }
-
-    /// A new server on this machine, with ports of its own.
-    pub(crate) async fn plan_server(
-        &self,
-        view: &View,
-        spec: &DatabaseSpec,
-    ) -> Result<(Server, Promise<'_>), ControlError> {
-        for _ in 0..SERVER_PORT_ATTEMPTS {
-            let mut taken: Vec<u16> = view.server_ports_in_use().collect();
-            taken.extend(self.0.reservations.promised());
-            let ports = self
-                .0
-                .runtime
-                .free_ports(&taken, spec.cluster)
-                .await
-                .map_err(|error| ControlError::NoCapacity(error.to_string()))?;
-            let Some(promise) = self.0.reservations.promise_all(&[ports.plain, ports.tls, ports.bus]) else {
-                continue;
-            };
-            return Ok((self.new_server(spec, ports), promise));
-        }
-        Err(ControlError::NoCapacity(
-            "no free ports are left for another server".to_owned(),
-        ))
-    }
-
-    fn new_server(&self, spec: &DatabaseSpec, ports: ServerPorts) -> Server {
-        Server {
-            id: ServerId::new(),
-            host: self.0.local_host,
-            management: Management::Managed,
-            version: spec.version,
-            ports,
-            management_secret: self.seal(&self.generate_secret(SECRET_LENGTH)),
-            incarnation: 1,
-            leaving: false,
-            created_at: self.now(),
-        }
     }
 
     fn check_certificate(&self, spec: &DatabaseSpec) -> Result<(), ControlError> {

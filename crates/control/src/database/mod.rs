@@ -5,6 +5,7 @@ mod check;
 mod create;
 mod delete;
 mod endpoint;
+mod layout;
 mod query;
 mod room;
 mod update;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Server, Severity, Subject};
+use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Severity, Subject};
 use pilothouse_store::{Transaction, View};
 
+use super::layout::apply_change;
 use super::room::Room;
 use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
@@ -40,8 +41,7 @@ impl Control {
         if options.dry_run {
             return Ok(self.would_be(&view, &before, command));
         }
-        let added = self.added_replica(&view, &before, &command.spec).await?;
-        let (server, _promise) = added.unzip();
+        let (growth, _promises) = self.growth(&view, &before, &command.spec).await?;
         let caller_for_commit = caller.clone();
         let now = self.now();
         let schemes = self.schemes().clone();
@@ -62,10 +62,10 @@ impl Control {
                     return Ok((Arc::new(database), None));
                 }
                 room.check(transaction.view(), id, &command.spec)?;
-                apply_change(&mut database, command.spec, server.clone());
-                if let Some(server) = server {
+                for server in growth.servers() {
                     schemes.allocate(transaction, Subject::Server(server.id), None)?;
                 }
+                apply_change(&mut database, command.spec, growth);
                 database.changed_at = now;
                 let kind = OperationKind::UpdateDatabase;
                 let operation = operations::processed(
@@ -130,51 +130,6 @@ impl Control {
             operation: None,
         }
     }
-
-    async fn added_replica(
-        &self,
-        view: &View,
-        before: &Database,
-        wanted: &DatabaseSpec,
-    ) -> Result<Option<(Server, crate::ports::Promise<'_>)>, ControlError> {
-        let present = before.layout.servers().filter(|server| !server.leaving).count();
-        if present < 1 + usize::from(wanted.replicas) {
-            return self.plan_server(view, wanted).await.map(Some);
-        }
-        Ok(None)
-    }
-}
-
-/// Takes the new spec over, and brings the layout in line: a replica more, or one that leaves.
-fn apply_change(database: &mut Database, spec: DatabaseSpec, server: Option<Server>) {
-    let wanted = 1 + usize::from(spec.replicas);
-    if let Some(shard) = database.layout.shards.first_mut() {
-        let present = shard.servers.iter().filter(|server| !server.leaving).count();
-        if present < wanted {
-            shard.servers.extend(server);
-        } else if present > wanted {
-            let primary = shard
-                .lineage
-                .primary
-                .or_else(|| shard.servers.first().map(|server| server.id));
-            let leaver = shard
-                .servers
-                .iter_mut()
-                .rev()
-                .find(|server| !server.leaving && Some(server.id) != primary);
-            if let Some(leaver) = leaver {
-                leaver.leaving = true;
-            }
-        }
-        for server in &mut shard.servers {
-            server.version = spec.version;
-        }
-        // Files of another persistence promise nothing about this one; what they hold is looked at again.
-        shard.lineage.restartable &= spec.persistence == database.spec.persistence;
-    }
-    database.topology_epoch += u64::from(database.spec.replicas != spec.replicas);
-    database.spec = spec;
-    database.generation += 1;
 }
 
 /// What stays as it was created.
@@ -191,8 +146,8 @@ fn check_fixed(before: &DatabaseSpec, wanted: &DatabaseSpec) -> Result<(), Contr
     if before.network.port != wanted.network.port || before.network.address != wanted.network.address {
         return fixed(Field::Port, "the address of the endpoint");
     }
-    if before.shards != wanted.shards {
-        return fixed(Field::Shards, "the number of shards");
+    if before.cluster != wanted.cluster {
+        return fixed(Field::Cluster, "whether a database is a cluster");
     }
     Ok(())
 }

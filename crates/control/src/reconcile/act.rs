@@ -46,11 +46,16 @@ impl Control {
             Step::MarkSynced(id) => self.confirm_synced(record, server(*id)?).await,
             Step::MarkUnsynced(id) => self.mark_synced(record, *id, false).await,
             Step::FailOver(failover) => self.carry_out_failover(record, failover).await,
-            Step::ResolveIntent { promoted } => self.resolve_intent(record, *promoted).await,
+            Step::ResolveIntent { candidate, promoted } => self.resolve_intent(record, *candidate, *promoted).await,
             Step::Restart(id) => self.restart(record, server(*id)?).await,
             Step::Remove(id) => self.remove_server(record, *id).await,
             Step::DeclareRecovery(why) => self.declare_recovery(record, why).await,
             Step::AbandonCreation(why) => self.abandon_creation(record, why).await,
+            Step::Meet { server: id, peers } => self.meet(record, server(*id)?, peers).await,
+            Step::Forget { server: id, nodes } => self.forget(record, server(*id)?, nodes).await,
+            Step::ClaimSlots { server: id, slots } => self.claim_slots(record, server(*id)?, slots).await,
+            Step::RecordSlots(shares) => self.record_slots(record, shares).await,
+            Step::MoveSlots { from, to, slots } => self.move_slots(record, server(*from)?, server(*to)?, slots).await,
             Step::Flush => self.flush(record, operation).await,
             Step::Delete => self.erase_database(record).await,
         }?;
@@ -135,7 +140,7 @@ impl Control {
         let replication_id = self.replication_id(server.id);
         let id = server.id;
         self.amend(record.id, Urgency::Normal, move |database| {
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            let shard = database.layout.shard_of_mut(id).ok_or(StepError::Outdated)?;
             if shard.lineage.primary.is_none() {
                 let (epoch, primary) = (shard.lineage.epoch + 1, Some(id));
                 shard.lineage = Lineage {
@@ -175,23 +180,26 @@ impl Control {
 
     /// Records once that the primary's files hold data: from then on a start that would come up empty is a loss, not a beginning.
     pub(super) async fn note_restartable(&self, record: &Record) -> Result<(), StepError> {
-        let Some(shard) = record.layout.shards.first() else {
-            return Ok(());
-        };
-        let Some(primary) = shard.lineage.primary else {
-            return Ok(());
-        };
-        if shard.lineage.restartable || record.spec.persistence == Persistence::Disabled {
+        if record.spec.persistence == Persistence::Disabled {
             return Ok(());
         }
-        if self.0.runtime.data_bytes(primary).await? == 0 {
+        let mut found = Vec::new();
+        for shard in record.layout.shards.iter().filter(|shard| !shard.lineage.restartable) {
+            let Some(primary) = shard.lineage.primary else { continue };
+            if self.0.runtime.data_bytes(primary).await? > 0 {
+                found.push(primary);
+            }
+        }
+        if found.is_empty() {
             return Ok(());
         }
         let generation = record.generation;
         self.amend(record.id, Urgency::Normal, move |database| {
             let same = database.generation == generation;
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
-            shard.lineage.restartable |= same && shard.lineage.primary == Some(primary);
+            for primary in &found {
+                let shard = database.layout.shard_of_mut(*primary).ok_or(StepError::Outdated)?;
+                shard.lineage.restartable |= same && shard.lineage.primary == Some(*primary);
+            }
             Ok(None)
         })
         .await
@@ -202,7 +210,7 @@ impl Control {
         let restartable = record.spec.persistence != Persistence::Disabled
             && self.0.runtime.data_bytes(primary).await.is_ok_and(|bytes| bytes > 0);
         self.amend(record.id, Urgency::Normal, move |database| {
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            let shard = database.layout.shard_of_mut(primary).ok_or(StepError::Outdated)?;
             if shard.lineage.primary != Some(primary) || shard.lineage.intent.is_some() {
                 return Err(StepError::Outdated);
             }
@@ -285,9 +293,16 @@ impl Control {
             };
             let mut database = row.record.as_ref().clone();
             for shard in &mut database.layout.shards {
-                shard.servers.retain(|other| other.id != server || !other.leaving);
+                let leaving = shard.leaving;
+                shard
+                    .servers
+                    .retain(|other| other.id != server || !(other.leaving || leaving));
                 shard.lineage.synced.retain(|other| *other != server);
             }
+            database
+                .layout
+                .shards
+                .retain(|shard| !(shard.leaving && shard.servers.is_empty()));
             let message = format!("server {server} of {} was removed", database.name);
             transaction.append_event(
                 now,
@@ -319,17 +334,14 @@ impl Control {
     }
 
     async fn flush(&self, record: &Record, operation: Option<&Operation>) -> Result<(), StepError> {
-        let primary = record
-            .layout
-            .shards
-            .first()
-            .and_then(|shard| shard.primary())
-            .ok_or(StepError::Outdated)?;
-        let deadline = Instant::now() + STEP_TIMEOUT;
-        let memory = self.0.memories.of(primary.id);
-        let mut kept = self.session(record, primary, &memory, deadline).await?;
-        let outcome = kept.session().flush(deadline).await;
-        kept.settle(outcome)?;
+        for shard in &record.layout.shards {
+            let primary = shard.primary().ok_or(StepError::Outdated)?;
+            let deadline = Instant::now() + STEP_TIMEOUT;
+            let memory = self.0.memories.of(primary.id);
+            let mut kept = self.session(record, primary, &memory, deadline).await?;
+            let outcome = kept.session().flush(deadline).await;
+            kept.settle(outcome)?;
+        }
         fault::point("after-flush").await;
         if let Some(operation) = operation {
             self.finish_operation(record.id, operation.id, OperationResult::Succeeded)

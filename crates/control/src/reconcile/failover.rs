@@ -30,16 +30,13 @@ impl Control {
     /// Makes the candidate the primary.
     pub(super) async fn carry_out_failover(&self, record: &Record, wanted: &FailOver) -> Result<(), StepError> {
         let started = Instant::now();
-        let shard = record.layout.shards.first().ok_or(StepError::Outdated)?;
+        let shard = record.layout.shard_of(wanted.candidate).ok_or(StepError::Outdated)?;
         let candidate = record.layout.server(wanted.candidate).ok_or(StepError::Outdated)?;
         let old = record.layout.server(wanted.old_primary).ok_or(StepError::Outdated)?;
         let epoch = shard.lineage.epoch + 1;
         let last_seen = self.0.memories.of(old.id).lock().replication.clone();
         // No write reaches the old primary through the gateway from here on; the intent is on disk before anything is commanded.
-        let (held, intent) = tokio::join!(
-            self.set_route(record, RouteWish::Held),
-            self.commit_intent(record, wanted, epoch)
-        );
+        let (held, intent) = tokio::join!(self.hold_route(record, old), self.commit_intent(record, wanted, epoch));
         held?;
         intent?;
         fault::point("failover-intent").await;
@@ -63,7 +60,10 @@ impl Control {
             known.facts_at = None;
         }
         self.apply_live(record, candidate, Access::Open).await?;
-        self.set_route_to(record, candidate).await?;
+        // In a cluster the pass that follows leads connections to a primary that is open.
+        if !record.spec.cluster {
+            self.set_route_to(record, candidate).await?;
+        }
         tracing::info!(name = %record.name, to = %candidate.id, took = ?started.elapsed(), reason = %wanted.reason, "failed over");
         Ok(())
     }
@@ -80,7 +80,10 @@ impl Control {
             if database.deleted_at.is_some() {
                 return Err(StepError::Outdated);
             }
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            let shard = database
+                .layout
+                .shard_of_mut(intent.candidate)
+                .ok_or(StepError::Outdated)?;
             let allowed = shard.lineage.epoch + 1 == epoch && shard.lineage.synced.contains(&intent.candidate);
             if !allowed {
                 return Err(StepError::Outdated);
@@ -157,7 +160,7 @@ impl Control {
             }
             if Instant::now() >= give_up {
                 self.let_writes_go(record, old, false).await?;
-                self.abandon_intent(record).await?;
+                self.abandon_intent(record, candidate.id).await?;
                 return Err(StepError::Outdated);
             }
             tokio::time::sleep(DRAIN_POLL).await;
@@ -246,9 +249,9 @@ impl Control {
         .await
     }
 
-    async fn abandon_intent(&self, record: &Record) -> Result<(), StepError> {
-        self.amend(record.id, Urgency::Failover, |database| {
-            for shard in &mut database.layout.shards {
+    async fn abandon_intent(&self, record: &Record, candidate: ServerId) -> Result<(), StepError> {
+        self.amend(record.id, Urgency::Failover, move |database| {
+            if let Some(shard) = database.layout.shard_of_mut(candidate) {
                 shard.lineage.intent = None;
             }
             Ok(None)
@@ -257,11 +260,15 @@ impl Control {
     }
 
     /// Finishes or abandons a promotion whose outcome is not recorded.
-    pub(super) async fn resolve_intent(&self, record: &Record, promoted: bool) -> Result<(), StepError> {
+    pub(super) async fn resolve_intent(
+        &self,
+        record: &Record,
+        candidate: ServerId,
+        promoted: bool,
+    ) -> Result<(), StepError> {
         let intent = record
             .layout
-            .shards
-            .first()
+            .shard_of(candidate)
             .and_then(|shard| shard.lineage.intent.clone())
             .ok_or(StepError::Outdated)?;
         let old_lives = intent
@@ -269,7 +276,7 @@ impl Control {
             .is_some_and(|old| matches!(self.0.memories.of(old).lock().process, ProcessState::Running { .. }));
         // While the old primary lives it has every write that was acknowledged: the candidate follows it again.
         if !promoted || old_lives {
-            return self.abandon_intent(record).await;
+            return self.abandon_intent(record, candidate).await;
         }
         let seen = self
             .0
@@ -279,7 +286,7 @@ impl Control {
             .replication
             .clone()
             .ok_or(StepError::Outdated)?;
-        let (candidate, epoch) = (intent.candidate, intent.epoch);
+        let epoch = intent.epoch;
         self.amend(record.id, Urgency::Failover, move |database| {
             take_over(database, candidate, epoch, seen.replication_id, seen.offset)?;
             let message = format!("{candidate} took over {}: finished after a restart", database.name);
@@ -292,6 +299,19 @@ impl Control {
             )))
         })
         .await
+    }
+
+    /// Holds connections that would go to the old primary. Clients of a cluster reach the others meanwhile.
+    async fn hold_route(&self, record: &Record, old: &Server) -> Result<(), StepError> {
+        let elsewhere = record.spec.cluster && !self.0.routes.is(&self.route_to(record, old));
+        if elsewhere {
+            return Ok(());
+        }
+        self.set_route(record, RouteWish::Held).await
+    }
+
+    fn route_to(&self, record: &Record, server: &Server) -> Route {
+        self.route(record, RouteState::Open(self.backend(record, server)))
     }
 
     /// Sets the route of a database where the wish differs from what is set.
@@ -318,19 +338,23 @@ impl Control {
     }
 
     async fn send_route(&self, record: &Record, state: RouteState) -> Result<(), StepError> {
-        let route = Route {
-            database: record.id,
-            endpoint: record.endpoint(),
-            state,
-            source_allow: allowed_sources(&self.store().view(), record),
-            max_connections: record.spec.network.max_connections,
-        };
+        let route = self.route(record, state);
         if self.0.routes.is(&route) {
             return Ok(());
         }
         self.0.gateway.set(route.clone()).await?;
         self.0.routes.was_set(route);
         Ok(())
+    }
+
+    fn route(&self, record: &Record, state: RouteState) -> Route {
+        Route {
+            database: record.id,
+            endpoint: record.endpoint(),
+            state,
+            source_allow: allowed_sources(&self.store().view(), record),
+            max_connections: record.spec.network.max_connections,
+        }
     }
 
     /// Where clients of the database reach a server: plain ones over the unix socket, which is cheaper than TCP on the same machine.
@@ -353,7 +377,7 @@ fn take_over(
     replication_id: String,
     offset: u64,
 ) -> Result<(), StepError> {
-    let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+    let shard = database.layout.shard_of_mut(candidate).ok_or(StepError::Outdated)?;
     if shard.lineage.intent.as_ref().is_none_or(|intent| intent.epoch != epoch) {
         return Err(StepError::Outdated);
     }

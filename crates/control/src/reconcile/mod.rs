@@ -6,6 +6,7 @@
 mod act;
 mod adopt;
 mod apply;
+mod cluster;
 mod erase;
 mod failover;
 mod files;
@@ -57,6 +58,9 @@ pub(crate) enum StepError {
     /// The replica shows no sign of what was written on its primary.
     #[error("replica {0} does not get what its primary writes yet")]
     NotFed(pilothouse_model::ServerId),
+    /// A server went away while slots moved; looking tells which.
+    #[error("slots moved, and one of the servers went away")]
+    Interrupted,
     /// The record changed since the step was planned.
     #[error("the database changed meanwhile")]
     Outdated,

@@ -56,6 +56,7 @@ impl Control {
             verdict: known.verdict,
             loading: known.facts.as_ref().is_some_and(|facts| facts.loading.is_some()),
             replication: known.replication.clone(),
+            cluster: known.cluster.clone(),
             version: known.facts.as_ref().map(|facts| facts.version),
             applied,
             open: known.facts.as_ref().map(|facts| !facts.fenced),
@@ -124,6 +125,27 @@ impl Control {
             }
             known.replication = Some(replication);
             known.answered(now);
+        }
+        if record.spec.cluster {
+            self.ask_of_cluster(record, server, memory, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_of_cluster(
+        &self,
+        record: &Record,
+        server: &Server,
+        memory: &Arc<ServerMemory>,
+        deadline: Instant,
+    ) -> Result<(), EngineError> {
+        let asked_of = memory.lock().running;
+        let mut kept = self.session(record, server, memory, deadline).await?;
+        let outcome = kept.session().cluster(deadline).await;
+        let view = kept.settle(outcome)?;
+        let mut known = memory.lock();
+        if known.running == asked_of {
+            known.cluster = Some(Arc::new(view));
         }
         Ok(())
     }

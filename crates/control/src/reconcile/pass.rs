@@ -32,7 +32,7 @@ pub(crate) async fn run(control: &Control, id: DatabaseId) -> Option<Duration> {
             Some(decided.look_again)
         }
         Err(StepError::Outdated) => Some(Duration::ZERO),
-        Err(StepError::NotFed(_)) => Some(control.0.settings.policy.busy_pause),
+        Err(StepError::NotFed(_) | StepError::Interrupted) => Some(control.0.settings.policy.busy_pause),
         Err(error) => {
             control
                 .note_trouble(&record, operation.as_deref(), &decided, &error)

@@ -169,7 +169,9 @@ impl Control {
                 | OperationKind::DeleteDatabase
         );
         let overdue = self.now().since(operation.received_at) > self.0.settings.policy.change_deadline;
-        (overdue && !transfer && record.was_active).then(|| {
+        // However long it takes: slots that move are progress, with every pass.
+        let moving = plan.steps.iter().any(|step| matches!(step, Step::MoveSlots { .. }));
+        (overdue && !moving && !transfer && record.was_active).then(|| {
             let message = format!("not done in time; still working on it: {}", plan.sentence);
             (
                 operation.id,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::Peer;
 use pilothouse_model::{ReplicationFacts, Server, ServerId, ServerRole, Severity};
 use pilothouse_store::Urgency;
 
@@ -21,16 +20,7 @@ const FEED_POLL: Duration = Duration::from_micros(500);
 impl Control {
     /// Makes the replica follow the primary.
     pub(super) async fn attach(&self, record: &Record, replica: &Server, primary: &Server) -> Result<(), StepError> {
-        let port = if record.spec.encrypts_links() {
-            primary.ports.tls
-        } else {
-            primary.ports.plain
-        };
-        let peer = Peer {
-            node: None,
-            host: self.0.settings.server_address.to_string(),
-            port,
-        };
+        let peer = self.peer(record, primary);
         let deadline = Instant::now() + STEP_TIMEOUT;
         let memory = self.0.memories.of(replica.id);
         let mut kept = self.session(record, replica, &memory, deadline).await?;
@@ -45,7 +35,8 @@ impl Control {
     /// A link that is up does not say so: after a full sync a primary holds its stream back until it heard of the replica, up to a second
     /// later, while both sides already call the replica online. Who took it at its word would promote a copy without those writes.
     pub(super) async fn confirm_synced(&self, record: &Record, replica: &Server) -> Result<(), StepError> {
-        let primary = record.layout.shards.first().and_then(pilothouse_model::Shard::primary);
+        let shard = record.layout.shard_of(replica.id);
+        let primary = shard.and_then(pilothouse_model::Shard::primary);
         let primary = primary.ok_or(StepError::Outdated)?;
         let give_up = Instant::now() + FEED_TIMEOUT;
         let mark = self.mark_stream(record, primary).await?;
@@ -101,10 +92,10 @@ impl Control {
 
     /// Records whether the replica has all that the primary acknowledges: only then may it take over.
     pub(super) async fn mark_synced(&self, record: &Record, replica: ServerId, synced: bool) -> Result<(), StepError> {
-        let epoch = record.layout.shards.first().map(|shard| shard.lineage.epoch);
+        let epoch = record.layout.shard_of(replica).map(|shard| shard.lineage.epoch);
         self.amend(record.id, Urgency::Normal, move |database| {
             let name = database.name.clone();
-            let shard = database.layout.shards.first_mut().ok_or(StepError::Outdated)?;
+            let shard = database.layout.shard_of_mut(replica).ok_or(StepError::Outdated)?;
             if Some(shard.lineage.epoch) != epoch || shard.lineage.primary == Some(replica) {
                 return Err(StepError::Outdated);
             }

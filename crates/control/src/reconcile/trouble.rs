@@ -120,7 +120,11 @@ fn is_lasting(error: &StepError) -> bool {
     match error {
         StepError::Engine(error) => error.class != ErrorClass::Transient,
         StepError::Runtime(_) => true,
-        StepError::Gateway(_) | StepError::Control(_) | StepError::NotFed(_) | StepError::Outdated => false,
+        StepError::Gateway(_)
+        | StepError::Control(_)
+        | StepError::NotFed(_)
+        | StepError::Interrupted
+        | StepError::Outdated => false,
     }
 }
 

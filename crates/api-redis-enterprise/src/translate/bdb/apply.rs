@@ -7,7 +7,7 @@ use pilothouse_model::{
 };
 use serde_json::Value;
 
-use super::{Body, Draft, Surroundings, backup, network, persistence, refuse, replica_of, tuning, version};
+use super::{Body, Draft, Surroundings, backup, network, persistence, refuse, replica_of, sharding, tuning, version};
 use crate::error::Failure;
 use crate::fields::checked;
 use crate::wire::bdb::{ECHO, EFFECTIVE};
@@ -36,7 +36,6 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
     };
     refuse::check(&body, &echo, around, true)?;
     let engine = version::choose(&body, around)?;
-    let policy_flag = |name: &str| around.policy.get(name).and_then(Value::as_bool).unwrap_or(false);
     let mut spec = DatabaseSpec {
         engine: engine.kind,
         version: engine.version,
@@ -48,19 +47,7 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         log_limits: tuning::LOG_LIMITS,
         eviction: EvictionPolicy::VolatileLru,
         access: access_of_new_databases(around),
-        network: NetworkSpec {
-            port,
-            address: around.address,
-            tls: TlsMode::Disabled,
-            client_auth: ClientAuthentication {
-                required: true,
-                trusted: Vec::new(),
-            },
-            source_allow: Vec::new(),
-            max_connections: 0,
-            traffic_stopped: false,
-            encrypt_replication: policy_flag("data_internode_encryption"),
-        },
+        network: network_of_new_databases(port, around),
         tuning: tuning::of_new_databases(),
         replica_of: None,
         backup: None,
@@ -74,6 +61,7 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
             document.insert(field.to_owned(), value.clone());
         }
     }
+    sharding::create(&body, &echo, &mut spec, &mut document)?;
     document.extend(echo);
     apply(&body, object, around, &mut spec, &mut document)?;
     let uid = body.number("uid").filter(|uid| *uid > 0);
@@ -83,6 +71,23 @@ pub(crate) fn create(object: &JsonObject, around: &Surroundings<'_>) -> Result<D
         uid,
         document,
     })
+}
+
+fn network_of_new_databases(port: u16, around: &Surroundings<'_>) -> NetworkSpec {
+    let encrypted = around.policy.get("data_internode_encryption").and_then(Value::as_bool);
+    NetworkSpec {
+        port,
+        address: around.address,
+        tls: TlsMode::Disabled,
+        client_auth: ClientAuthentication {
+            required: true,
+            trusted: Vec::new(),
+        },
+        source_allow: Vec::new(),
+        max_connections: 0,
+        traffic_stopped: false,
+        encrypt_replication: encrypted.unwrap_or(false),
+    }
 }
 
 /// Everybody gets in until somebody says otherwise.
@@ -114,6 +119,7 @@ pub(crate) fn update(
     refuse::check(&body, &echo, around, false)?;
     check_fixed(&body, &echo, present, uid, document, around)?;
     let mut spec = present.spec.clone();
+    sharding::update(&body, &mut spec)?;
     let mut document = document.clone();
     document.extend(echo);
     apply(&body, object, around, &mut spec, &mut document)?;
@@ -138,8 +144,11 @@ fn apply(
     if let Some(replication) = body.flag("replication") {
         spec.replicas = u8::from(replication);
     }
-    if body.number("memory_size").is_some() || body.flag("replication").is_some() {
-        refuse::check_memory(spec.memory_bytes, spec.replicas)?;
+    let sized = ["memory_size", "shards_count"]
+        .iter()
+        .any(|name| body.number(name).is_some());
+    if sized || body.flag("replication").is_some() {
+        refuse::check_memory(spec.memory_bytes, spec.shards, spec.replicas)?;
     }
     if let Some(word) = body.text("eviction_policy") {
         spec.eviction = EvictionPolicy::ALL

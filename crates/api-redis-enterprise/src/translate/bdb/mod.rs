@@ -10,6 +10,7 @@ mod network;
 mod persistence;
 mod refuse;
 mod replica_of;
+mod sharding;
 mod show;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -25,13 +25,13 @@ pub(super) fn check(
     created: bool,
 ) -> Result<(), Failure> {
     check_kind(body, echo)?;
-    check_sharding(body, echo)?;
+    check_slots(body, echo)?;
     check_clients(body, echo)?;
     check_placement(body, echo, around, created)?;
     check_tags(echo)
 }
 
-fn no(code: &'static str, why: impl Into<String>) -> Result<(), Failure> {
+pub(super) fn no(code: &'static str, why: impl Into<String>) -> Result<(), Failure> {
     Err(Failure::not_acceptable(code, why))
 }
 
@@ -82,8 +82,8 @@ fn check_kind(body: &Body<'_>, echo: &JsonObject) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_sharding(body: &Body<'_>, echo: &JsonObject) -> Result<(), Failure> {
-    let oss_cluster = is(echo, "oss_cluster", true);
+fn check_slots(body: &Body<'_>, echo: &JsonObject) -> Result<(), Failure> {
+    let oss_cluster = body.flag("oss_cluster") == Some(true);
     if echo.get("hash_slots_policy").and_then(Value::as_str) == Some("legacy") {
         let code = if oss_cluster {
             "invalid_oss_cluster_configuration"
@@ -93,18 +93,6 @@ fn check_sharding(body: &Body<'_>, echo: &JsonObject) -> Result<(), Failure> {
         return no(
             code,
             "hash_slots_policy legacy is not available: engines divide the key space into 16384 slots",
-        );
-    }
-    if oss_cluster {
-        return no(
-            "invalid_oss_cluster_configuration",
-            "oss_cluster needs sharding, which is not available yet",
-        );
-    }
-    if body.flag("sharding") == Some(true) || body.number("shards_count").is_some_and(|count| count > 1) {
-        return no(
-            "invalid_sharding",
-            "a database has one shard; sharding is not available yet",
         );
     }
     let rules: Vec<_> = listed(echo, "shard_key_regex")
@@ -227,17 +215,18 @@ fn check_tags(echo: &JsonObject) -> Result<(), Failure> {
 }
 
 /// Refuses a memory limit that a server cannot work with; replicas need more.
-pub(super) fn check_memory(memory_bytes: u64, replicas: u8) -> Result<(), Failure> {
+pub(super) fn check_memory(memory_bytes: u64, shards: u16, replicas: u8) -> Result<(), Failure> {
     if memory_bytes == 0 {
         return Ok(());
     }
-    if memory_bytes < SINGLE_MIN {
+    let shards = u64::from(shards);
+    if memory_bytes < SINGLE_MIN * shards {
         return no(
             "invalid_memory_size",
-            format!("memory_size must be 0 or at least {SINGLE_MIN}"),
+            format!("memory_size must be 0 or at least {}", SINGLE_MIN * shards),
         );
     }
-    let least = REPLICATED_MIN * (1 + u64::from(replicas));
+    let least = REPLICATED_MIN * (1 + u64::from(replicas)) * shards;
     if replicas > 0 && memory_bytes < least {
         return no(
             "replication_size_violation",

@@ -68,11 +68,12 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
         background_op: [background_op(running)],
         topology_epoch: database.topology_epoch.max(1),
         memory_size: spec.memory_bytes,
-        memory_used: facts.map(|facts| facts.used_memory_bytes),
+        memory_used: memory_used(view),
         eviction_policy: spec.eviction.as_str(),
         data_internode_encryption: spec.network.encrypt_replication,
-        sharding: spec.shards > 1,
+        sharding: spec.cluster,
         shards_count: spec.shards,
+        oss_cluster: spec.cluster,
         shard_list: shard_list(database, with),
         replication: spec.replicas > 0,
         data_persistence: persistence::word(&spec.persistence),
@@ -145,6 +146,15 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
         tuning: tuning::show(spec),
         echo,
     }
+}
+
+/// Of all primaries together, as far as they told.
+fn memory_used(view: &DatabaseView) -> Option<u64> {
+    let primaries = view.database.layout.shards.iter().filter_map(|shard| shard.primary());
+    primaries
+        .filter_map(|server| view.observation.servers.get(&server.id)?.facts.as_ref())
+        .map(|facts| facts.used_memory_bytes)
+        .reduce(|sum, bytes| sum + bytes)
 }
 
 fn opened(with: &Shown<'_>, sealed: Option<&pilothouse_model::Sealed>) -> String {
