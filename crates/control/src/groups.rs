@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_model::{Cidr, Database, DatabaseGroup, EventDraft, GroupId, Severity, Subject};
+use pilothouse_model::{Cidr, Database, DatabaseGroup, DatabaseId, EventDraft, GroupId, Severity, Subject, Timestamp};
 use pilothouse_store::{Transaction, Urgency};
 
 use crate::database::Room;
@@ -121,23 +121,7 @@ impl Control {
     pub async fn update_group(&self, caller: &Caller, id: GroupId, change: GroupChange) -> Result<(), ControlError> {
         let now = self.now();
         let concerned = self
-            .commit(caller, |transaction| {
-                let mut group = living(transaction, caller, id)?;
-                if let Some(name) = change.name {
-                    group.name = name;
-                }
-                if let Some(sources) = change.source_allow {
-                    group.source_allow = sources;
-                }
-                group.changed_at = now;
-                for document in change.documents {
-                    documents::write(transaction, caller.dialect, Subject::Group(id), document)?;
-                }
-                transaction.append_event(now, event(caller, &group, "group-updated", "was changed"));
-                transaction.put(group);
-                let databases = transaction.view().databases_of_group(id);
-                Ok(databases.map(|database| database.id).collect::<Vec<_>>())
-            })
+            .commit(caller, |transaction| put_change(transaction, caller, id, change, now))
             .await?;
         for database in concerned {
             self.wake(database);
@@ -211,6 +195,31 @@ pub(crate) fn start_removing(control: &Control) {
             }
         }
     });
+}
+
+/// Writes the change of a group; tells which databases follow it.
+pub(crate) fn put_change(
+    transaction: &mut Transaction<'_>,
+    caller: &Caller,
+    id: GroupId,
+    change: GroupChange,
+    now: Timestamp,
+) -> Result<Vec<DatabaseId>, ControlError> {
+    let mut group = living(transaction, caller, id)?;
+    if let Some(name) = change.name {
+        group.name = name;
+    }
+    if let Some(sources) = change.source_allow {
+        group.source_allow = sources;
+    }
+    group.changed_at = now;
+    for document in change.documents {
+        documents::write(transaction, caller.dialect, Subject::Group(id), document)?;
+    }
+    transaction.append_event(now, event(caller, &group, "group-updated", "was changed"));
+    transaction.put(group);
+    let databases = transaction.view().databases_of_group(id);
+    Ok(databases.map(|database| database.id).collect())
 }
 
 /// A group of the caller that is not in removal.

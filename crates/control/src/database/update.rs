@@ -8,7 +8,7 @@ use pilothouse_store::{Transaction, View};
 use super::layout::apply_change;
 use super::room::Room;
 use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
-use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
+use crate::{Caller, Control, ControlError, Field, GroupChange, Noun, documents, events, groups, operations};
 
 impl Control {
     /// Changes what is asked of a database. A spec equal to the present one leads to no operation; name and documents are written.
@@ -33,6 +33,32 @@ impl Control {
         room: Room,
         options: RequestOptions,
     ) -> Result<Accepted, ControlError> {
+        self.update_database_along(caller, id, command, room, options, None)
+            .await
+    }
+
+    /// As [`Control::update_database`], and changes the group of the database, all in one commit or nothing at all.
+    pub async fn update_database_and_group(
+        &self,
+        caller: &Caller,
+        id: DatabaseId,
+        command: UpdateDatabase,
+        group: GroupChange,
+    ) -> Result<Accepted, ControlError> {
+        let (room, options) = (Room::default(), RequestOptions::PROCESSED);
+        self.update_database_along(caller, id, command, room, options, Some(group))
+            .await
+    }
+
+    async fn update_database_along(
+        &self,
+        caller: &Caller,
+        id: DatabaseId,
+        command: UpdateDatabase,
+        room: Room,
+        options: RequestOptions,
+        group: Option<GroupChange>,
+    ) -> Result<Accepted, ControlError> {
         let shown = self.database(caller, id)?;
         let view = self.store().view();
         let before = Arc::clone(&shown.database);
@@ -50,6 +76,9 @@ impl Control {
                 let mut database = changeable(transaction, id, command.expected_generation)?;
                 let renamed = database.name != command.name;
                 let changed = database.spec != command.spec;
+                if let Some((group, change)) = database.group.zip(group) {
+                    groups::put_change(transaction, &caller_for_commit, group, change, now)?;
+                }
                 for document in command.documents {
                     documents::write(transaction, caller_for_commit.dialect, Subject::Database(id), document)?;
                 }
