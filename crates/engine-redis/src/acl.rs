@@ -52,6 +52,27 @@ pub(crate) const WITHHELD: &[&str] = &[
     "sync",
 ];
 
+/// Withheld as well in a cluster: everything of `CLUSTER`, so that what a later version adds is not open to tenants, but [`CLIENTS`].
+pub(crate) const CLUSTER: &str = "cluster";
+
+/// What clients of a cluster need to find their way, given to every login whatever its rule says.
+pub(crate) const CLIENTS: &[&str] = &[
+    "asking",
+    "cluster|countkeysinslot",
+    "cluster|help",
+    "cluster|info",
+    "cluster|keyslot",
+    "cluster|links",
+    "cluster|myid",
+    "cluster|nodes",
+    "cluster|replicas",
+    "cluster|shards",
+    "cluster|slaves",
+    "cluster|slots",
+    "readonly",
+    "readwrite",
+];
+
 /// Longer rules are refused, bytes.
 const MAX_RULE_BYTES: usize = 16 * 1024;
 
@@ -347,7 +368,7 @@ mod tests {
     #[test]
     fn every_withheld_command_exists_and_the_list_is_sorted() {
         assert!(WITHHELD.is_sorted());
-        for command in WITHHELD {
+        for command in WITHHELD.iter().chain(CLIENTS).chain([&CLUSTER]) {
             assert!(is_command(command), "{command}");
         }
     }

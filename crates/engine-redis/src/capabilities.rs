@@ -13,7 +13,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     users: true,
     schemas: false,
     replication: true,
-    slots: false,
+    slots: true,
     live_memory: true,
     external_source: true,
     min_memory_bytes: MIN_MEMORY_BYTES,

@@ -21,6 +21,8 @@ const CONNECTION_ONLY: &[&str] = &[
     "psubscribe",
     "punsubscribe",
     "quit",
+    "readonly",
+    "readwrite",
     "reset",
     "ssubscribe",
     "subscribe",

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use pilothouse_engine::{EngineError, ServerDirectory, ServerSettings};
 use pilothouse_model::{EngineVersion, FsyncPolicy, Persistence, Secret};
 
-use crate::error;
+use crate::quote::quoted;
 use crate::tuning::{self, BACKLOG, DIRECTIVES};
-use crate::users;
+use crate::{cluster, error, users};
 
 /// The name of the file below the server's directory.
 pub(crate) const FILE_NAME: &str = "redis.conf";
@@ -85,6 +85,7 @@ pub(crate) fn file(
     }
     line("masteruser", users::REPLICATION_LOGIN);
     line("masterauth", &quoted(settings.replication_secret.expose()));
+    text.push_str(&cluster::file(settings, directory));
     for account in users::file_lines(settings) {
         text.push_str(&account);
         text.push('\n');
@@ -105,7 +106,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn new(name: &'static str, value: impl Into<String>) -> Self {
+    /// A value that was asked for, compared as it is.
+    pub(crate) fn new(name: &'static str, value: impl Into<String>) -> Self {
         Self {
             name,
             value: value.into(),
@@ -186,6 +188,7 @@ fn base(settings: &ServerSettings) -> Vec<Wanted> {
         Wanted::new("appendonly", append_only),
         Wanted::new("appendfsync", fsync),
     ]);
+    wanted.extend(cluster::live(settings, plain));
     wanted
 }
 
@@ -211,29 +214,6 @@ fn persistence(persistence: &Persistence) -> (String, &'static str, &'static str
 
 pub(crate) fn yes_no(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
-}
-
-/// A value as one argument, whatever it contains.
-fn quoted(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte);
-    if !value.is_empty() && value.bytes().all(plain) {
-        return value.to_owned();
-    }
-    let mut text = String::from("\"");
-    for byte in value.bytes() {
-        match byte {
-            b'"' | b'\\' => {
-                text.push('\\');
-                text.push(char::from(byte));
-            }
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => {
-                let _ = write!(text, "\\x{byte:02x}");
-            }
-        }
-    }
-    text.push('"');
-    text
 }
 
 #[cfg(test)]
@@ -275,13 +255,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn directory() -> ServerDirectory {
+    pub(crate) fn directory() -> ServerDirectory {
         ServerDirectory {
             root: "/var/lib/pilothouse/servers/a b".into(),
         }
     }
 
-    fn tls() -> TlsFiles {
+    pub(crate) fn tls() -> TlsFiles {
         TlsFiles {
             certificate: "/d/tls/cert.pem".into(),
             key: "/d/tls/key.pem".into(),
@@ -391,15 +371,6 @@ pub(crate) mod tests {
         assert_eq!(ports(Some(true), true), pair("0", "20001"));
         // Replicas speak plain, over an address that only this host reaches.
         assert_eq!(ports(Some(true), false), pair("20000", "20001"));
-    }
-
-    #[test]
-    fn values_cannot_leave_their_line() {
-        assert_eq!(quoted("a\nuser default on nopass"), r#""a\x0auser default on nopass""#);
-        assert_eq!(quoted(r#"a"b\c"#), r#""a\"b\\c""#);
-        assert_eq!(quoted("ü"), r#""\xc3\xbc""#);
-        assert_eq!(quoted(""), r#""""#);
-        assert_eq!(quoted("/a/b-c.d"), "/a/b-c.d");
     }
 
     #[test]

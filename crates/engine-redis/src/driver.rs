@@ -88,8 +88,11 @@ impl Engine for RedisEngine {
 }
 
 fn validate_size(spec: &DatabaseSpec) -> Result<(), EngineError> {
-    if spec.shards != 1 {
-        return Err(EngineError::new(ErrorClass::Unsupported, "only one shard is supported"));
+    if spec.shards != 1 && !spec.cluster {
+        return Err(EngineError::new(
+            ErrorClass::Unsupported,
+            "several shards are supported only in a cluster",
+        ));
     }
     let least = if spec.replicas == 0 {
         MIN_MEMORY_BYTES

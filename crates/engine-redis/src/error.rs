@@ -30,7 +30,16 @@ fn classify(text: &str) -> ErrorClass {
 
 fn classify_words(detail: &str) -> ErrorClass {
     let says = |words: &[&str]| words.iter().any(|word| detail.contains(word));
-    if says(&["max number of clients", "can't bgsave right now", "try again"]) {
+    if says(&[
+        "max number of clients",
+        "can't bgsave right now",
+        "try again",
+        // Servers of a cluster that have not heard of a sibling, or of what became of them, yet.
+        "unknown node",
+        "don't know about node",
+        "master is unknown",
+        "must be empty",
+    ]) {
         ErrorClass::Transient
     } else if says(&["no space left", "can't fork", "cannot allocate memory"]) {
         ErrorClass::NoSpace
@@ -41,6 +50,7 @@ fn classify_words(detail: &str) -> ErrorClass {
         "unknown subcommand",
         "unknown option",
         "cannot be enabled",
+        "support disabled",
         "can't set immutable",
     ]) {
         ErrorClass::Unsupported
@@ -50,6 +60,13 @@ fn classify_words(detail: &str) -> ErrorClass {
         "writing initial aof",
         "not allowed",
         "can't exit",
+        "already busy",
+        "owner of hash slot",
+        "still hold keys",
+        "only with masters",
+        "not a master",
+        "only replicate a master",
+        "can't forget my master",
     ]) {
         ErrorClass::Conflict
     } else {
@@ -125,6 +142,23 @@ mod tests {
         );
         check("ERR Background save already in progress", ErrorClass::Conflict);
         check("ERR Errors trying to SHUTDOWN. Check logs.", ErrorClass::Conflict);
+        check("ERR Unknown node 07c3", ErrorClass::Transient);
+        check("ERR I don't know about node 07c3", ErrorClass::Transient);
+        check(
+            "ERR To set a master the node must be empty and without assigned slots.",
+            ErrorClass::Transient,
+        );
+        check("ERR Slot 7 is already busy", ErrorClass::Conflict);
+        check("ERR I'm not the owner of hash slot 7", ErrorClass::Conflict);
+        check(
+            "ERR Can't assign hashslot 7 to a different node while I still hold keys for this hash slot.",
+            ErrorClass::Conflict,
+        );
+        check("ERR Target node is not a master", ErrorClass::Conflict);
+        check(
+            "ERR This instance has cluster support disabled",
+            ErrorClass::Unsupported,
+        );
         check(
             "ERR unknown command 'WAITAOF', with args beginning with: ",
             ErrorClass::Unsupported,

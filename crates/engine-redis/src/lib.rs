@@ -4,8 +4,8 @@
 //! calls it through the traits of the `engine` crate and does not know it. It starts no process, writes no file, sleeps never, retries
 //! never, keeps no background task, and never lets a running server write its configuration (`CONFIG REWRITE`).
 //!
-//! Supported: Redis 7.0 and later, Valkey 7.2 and later; single servers and primaries with replicas. Not supported yet: cluster mode.
-//! Never supported: numbered databases other than 0, modules loaded by tenants, active defragmentation.
+//! Supported: Redis 7.0 and later, Valkey 7.2 and later; single servers, primaries with replicas, and clusters of both. Never supported:
+//! numbered databases other than 0, modules loaded by tenants, active defragmentation.
 //!
 //! Three accounts are ours: [`MANAGEMENT_LOGIN`] for administration, [`COMMAND_LOGIN`] for commands that somebody runs through an API,
 //! and [`REPLICATION_LOGIN`] for the links between servers of one database. What stands on disk opens none of the others, which is why
@@ -17,6 +17,7 @@ mod acl;
 mod backup;
 mod capabilities;
 mod client;
+mod cluster;
 mod command;
 mod commands;
 mod config;
@@ -27,6 +28,7 @@ mod launch;
 mod live;
 mod lost_source;
 mod probe;
+mod quote;
 mod replication;
 mod resp;
 mod schemas;

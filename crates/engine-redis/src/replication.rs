@@ -100,6 +100,16 @@ pub(crate) async fn attach(
     primary: &Peer,
     deadline: Deadline,
 ) -> Result<(), EngineError> {
+    present_account(client, applied, deadline).await?;
+    replicate_from(client, primary, deadline).await
+}
+
+/// Gives it the account with which it follows its siblings.
+pub(crate) async fn present_account(
+    client: &mut Client,
+    applied: &Applied,
+    deadline: Deadline,
+) -> Result<(), EngineError> {
     let account = match &applied.replication_secret {
         Some(secret) => Command::new([
             "CONFIG",
@@ -121,7 +131,7 @@ pub(crate) async fn attach(
             "the server followed a database elsewhere and does not have the account of its siblings: apply its settings first",
         ));
     }
-    replicate_from(client, primary, deadline).await
+    Ok(())
 }
 
 /// Asks for acknowledgements of more replicas than there can be: the question itself travels in the stream, and no client sees it.

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use pilothouse_engine::{
-    Deadline, EngineError, Load, ManagementAccess, Peer, Reply, ServerSettings, Session, SnapshotState, SyncSource,
+    Deadline, EngineError, ErrorClass, Load, ManagementAccess, Peer, Reply, ServerSettings, Session, SnapshotState,
+    SyncSource,
 };
-use pilothouse_model::{Liveness, ReplicationFacts, ServerFacts};
+use pilothouse_model::{ClusterFacts, Liveness, ReplicationFacts, ServerFacts, SlotSet};
 
 use crate::backup::Snapshot;
 use crate::client::{Client, Command};
 use crate::live::Applied;
 use crate::users::MANAGEMENT_LOGIN;
-use crate::{backup, command, error, live, probe, replication, schemas, users};
+use crate::{backup, cluster, command, error, live, probe, replication, schemas, users};
 
 /// One connection and what is remembered along with it.
 pub(crate) struct RedisSession {
@@ -62,11 +63,19 @@ impl Session for RedisSession {
     }
 
     async fn promote(&mut self, deadline: Deadline) -> Result<(), EngineError> {
-        replication::promote(&mut self.client, deadline).await
+        if self.access.cluster {
+            cluster::take_over(&mut self.client, deadline).await
+        } else {
+            replication::promote(&mut self.client, deadline).await
+        }
     }
 
     async fn attach(&mut self, primary: &Peer, deadline: Deadline) -> Result<(), EngineError> {
-        replication::attach(&mut self.client, &self.applied, primary, deadline).await
+        if self.access.cluster {
+            cluster::attach(&mut self.client, &self.applied, primary, deadline).await
+        } else {
+            replication::attach(&mut self.client, &self.applied, primary, deadline).await
+        }
     }
 
     async fn mark_stream(&mut self, deadline: Deadline) -> Result<u64, EngineError> {
@@ -78,6 +87,10 @@ impl Session for RedisSession {
     }
 
     async fn follow_external(&mut self, source: &SyncSource, deadline: Deadline) -> Result<(), EngineError> {
+        if self.access.cluster {
+            let message = "a server of a cluster cannot follow a database elsewhere";
+            return Err(EngineError::new(ErrorClass::Unsupported, message));
+        }
         replication::follow_external(&mut self.client, source, deadline).await
     }
 
@@ -118,6 +131,44 @@ impl Session for RedisSession {
 
     async fn execute(&mut self, command: &[Vec<u8>], deadline: Deadline) -> Result<Reply, EngineError> {
         command::execute(&self.access, command, deadline).await
+    }
+
+    async fn cluster(&mut self, deadline: Deadline) -> Result<ClusterFacts, EngineError> {
+        cluster::facts(&mut self.client, deadline).await
+    }
+
+    async fn meet(&mut self, peers: &[Peer], deadline: Deadline) -> Result<(), EngineError> {
+        cluster::meet(&mut self.client, peers, deadline).await
+    }
+
+    async fn forget(&mut self, nodes: &[String], deadline: Deadline) -> Result<(), EngineError> {
+        cluster::forget(&mut self.client, nodes, deadline).await
+    }
+
+    async fn claim_slots(&mut self, slots: &SlotSet, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::claim(&mut self.client, slots, deadline).await
+    }
+
+    async fn import_slots(&mut self, slots: &[u16], from: &str, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::import(&mut self.client, slots, from, deadline).await
+    }
+
+    async fn export_slots(&mut self, slots: &[u16], to: &str, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::export(&mut self.client, slots, to, deadline).await
+    }
+
+    async fn move_keys(
+        &mut self,
+        slots: &[u16],
+        to: &Peer,
+        until: Deadline,
+        deadline: Deadline,
+    ) -> Result<bool, EngineError> {
+        cluster::move_keys(&mut self.client, slots, to, until, deadline).await
+    }
+
+    async fn assign_slots(&mut self, slots: &[u16], owner: &str, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::assign(&mut self.client, slots, owner, deadline).await
     }
 
     async fn shutdown(&mut self, deadline: Deadline) -> Result<(), EngineError> {

@@ -1,7 +1,7 @@
 //! Accounts: our own, and the logins of clients.
 //!
 //! Clients can neither see nor change accounts. Ours differ in what they may do: administration everything, commands from an API
-//! everything that a tenant may have, replication the three commands that a replica needs.
+//! everything that a tenant may have, replication the three commands that a replica needs, and in a cluster those that hand keys over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,7 +9,7 @@ use pilothouse_engine::{Deadline, EngineError, Fence, Login, Reply, ServerSettin
 use pilothouse_model::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::acl::{Rule, WITHHELD};
+use crate::acl::{CLIENTS, CLUSTER, Rule, WITHHELD};
 use crate::client::{Client, Command, check_all, texts_of};
 use crate::{error, tuning};
 
@@ -41,10 +41,7 @@ pub(crate) fn file_lines(settings: &ServerSettings) -> [String; 3] {
             "user {MANAGEMENT_LOGIN} on #{} ~* &* +@all",
             sha256(settings.management_secret.expose())
         ),
-        format!(
-            "user {COMMAND_LOGIN} {}",
-            command_account(&settings.management_secret, &settings.disabled_commands).join(" ")
-        ),
+        format!("user {COMMAND_LOGIN} {}", command_account(settings).join(" ")),
     ]
 }
 
@@ -53,13 +50,13 @@ pub(crate) fn command_secret(management: &Secret) -> Secret {
     Secret::new(sha256(&format!("{COMMAND_LOGIN}:{}", management.expose())))
 }
 
-fn command_account(management: &Secret, disabled: &[String]) -> Vec<String> {
-    let mut words = vec![
-        "on".to_owned(),
-        format!("#{}", sha256(command_secret(management).expose())),
-    ];
+fn command_account(settings: &ServerSettings) -> Vec<String> {
+    let secret = command_secret(&settings.management_secret);
+    let mut words = vec!["on".to_owned(), format!("#{}", sha256(secret.expose()))];
     words.extend(["~*", "&*", "+@all"].map(str::to_owned));
-    words.extend(denied(disabled, &[]).iter().map(|command| format!("-{command}")));
+    let Limits { denied, granted } = Limits::new(settings, false);
+    words.extend(denied.iter().map(|command| format!("-{command}")));
+    words.extend(granted.iter().map(|command| format!("+{command}")));
     words
 }
 
@@ -67,10 +64,39 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is taken from a login, whatever its rule says.
-fn denied<'a>(disabled: &'a [String], granted: &[&str]) -> Vec<&'a str> {
-    let withheld = WITHHELD.iter().copied().filter(|command| !granted.contains(command));
-    withheld.chain(disabled.iter().map(String::as_str)).collect()
+/// What a login loses and then gets, whatever its rule says.
+struct Limits<'a> {
+    denied: Vec<&'a str>,
+    granted: Vec<&'a str>,
+}
+
+impl<'a> Limits<'a> {
+    /// `followed`: it is the login with which other databases follow this one.
+    fn new(settings: &'a ServerSettings, followed: bool) -> Self {
+        let disabled = &settings.disabled_commands;
+        let is_disabled = |command: &&str| {
+            let container = command.split('|').next();
+            disabled
+                .iter()
+                .any(|name| name == *command || Some(name.as_str()) == container)
+        };
+        let clustered = settings.cluster.is_some();
+        let given = [(followed, FOLLOWING), (clustered, CLIENTS)];
+        let granted: Vec<&str> = given
+            .into_iter()
+            .filter(|(applies, _)| *applies)
+            .flat_map(|(_, commands)| commands.iter().copied())
+            .filter(|command| !is_disabled(command))
+            .collect();
+        let withheld = WITHHELD.iter().copied().chain(clustered.then_some(CLUSTER));
+        let denied = withheld
+            .filter(|command| !granted.contains(command))
+            .chain(disabled.iter().map(String::as_str));
+        Self {
+            denied: denied.collect(),
+            granted,
+        }
+    }
 }
 
 /// The accounts that a server should have, besides the management account: name and arguments of `ACL SETUSER` after `reset`.
@@ -95,7 +121,7 @@ impl Accounts {
             (
                 COMMAND_LOGIN.to_owned(),
                 Account {
-                    arguments: command_account(&settings.management_secret, &settings.disabled_commands),
+                    arguments: command_account(settings),
                     enabled: true,
                 },
             ),
@@ -117,10 +143,12 @@ fn replication_account(settings: &ServerSettings) -> Account {
     let enabled = settings.fence != Fence::Closed;
     let hash = format!("#{}", sha256(settings.replication_secret.expose()));
     let words = [on_off(enabled), &hash, "resetchannels", "+psync", "+replconf", "+ping"];
-    Account {
-        arguments: words.map(str::to_owned).to_vec(),
-        enabled,
+    let mut arguments = words.map(str::to_owned).to_vec();
+    if settings.cluster.is_some() {
+        // With these a server hands keys over to another.
+        arguments.extend(["%W~*", "+select", "+restore-asking"].map(str::to_owned));
     }
+    Account { arguments, enabled }
 }
 
 fn client_account(login: &Login, settings: &ServerSettings) -> Result<Account, EngineError> {
@@ -146,18 +174,13 @@ fn client_account(login: &Login, settings: &ServerSettings) -> Result<Account, E
         }
         arguments.push(format!("#{hash}"));
     }
-    let granted = if login.name == FOLLOWED_AS { FOLLOWING } else { &[] };
+    let Limits { denied, granted } = Limits::new(settings, login.name == FOLLOWED_AS);
     let all_channels = settings
         .tuning
         .get("acl-pubsub-default")
         .is_some_and(|value| value == "allchannels");
-    arguments.extend(rule.arguments(&denied(&settings.disabled_commands, granted), all_channels));
-    arguments.extend(
-        granted
-            .iter()
-            .filter(|command| !settings.disabled_commands.iter().any(|disabled| disabled == *command))
-            .map(|command| format!("+{command}")),
-    );
+    arguments.extend(rule.arguments(&denied, all_channels));
+    arguments.extend(granted.iter().map(|command| format!("+{command}")));
     Ok(Account { arguments, enabled })
 }
 

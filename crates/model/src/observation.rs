@@ -125,7 +125,7 @@ pub struct ClusterPeer {
     pub port: u16,
     /// The two were only introduced and do not trust each other yet.
     pub handshake: bool,
-    /// Both have a connection to each other.
+    /// There is a connection to it, and the two trust each other.
     pub linked: bool,
     /// Whom it follows; `None` for a primary.
     pub primary: Option<String>,

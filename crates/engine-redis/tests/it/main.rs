@@ -9,6 +9,7 @@
 )]
 
 mod acl;
+mod cluster;
 mod hostile;
 mod live;
 mod replication;

@@ -276,7 +276,7 @@ fn spawn(product: &Product, settings: &ServerSettings, directory: &ServerDirecto
 
 /// Settings of a plain open database without persistence: `default` with the password `secret`, free ports.
 pub(crate) fn settings() -> ServerSettings {
-    let [plain, tls] = free_ports();
+    let [plain, tls] = [free_port(), free_port()];
     ServerSettings {
         bind: vec!["127.0.0.1".parse().unwrap()],
         ports: ServerPorts { plain, tls, bus: 0 },
@@ -295,20 +295,18 @@ pub(crate) fn settings() -> ServerSettings {
     }
 }
 
-/// Two ports that nobody listens on, given out once per process, below those that the system gives to connections.
-fn free_ports() -> [u16; 2] {
+/// A port that nobody listens on, given out once per process, below those that the system gives to connections.
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    [(), ()].map(|()| {
-        loop {
-            let number = std::process::id()
-                .wrapping_mul(97)
-                .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-            let port = u16::try_from(20_000 + number % 12_000).expect("below 32,000");
-            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                return port;
-            }
+    loop {
+        let number = std::process::id()
+            .wrapping_mul(97)
+            .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(20_000 + number % 12_000).expect("below 32,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
-    })
+    }
 }
 
 /// An enabled login with one password.

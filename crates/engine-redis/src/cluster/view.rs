@@ -1,0 +1,118 @@
+//! What a server sees of its cluster, who knows whom, and who follows whom.
+
+use pilothouse_engine::{Deadline, EngineError, ErrorClass, Peer, PeerNode, Reply};
+use pilothouse_model::{ClusterFacts, ClusterPeer, ServerRole};
+
+use crate::client::{Client, Command, check_all};
+use crate::cluster::nodes::{Node, Nodes};
+use crate::error;
+use crate::info::Info;
+use crate::live::Applied;
+use crate::replication;
+
+/// Asks for the servers that it knows.
+pub(super) async fn nodes(client: &mut Client, deadline: Deadline) -> Result<Nodes, EngineError> {
+    let reply = client.call(&Command::new(["CLUSTER", "NODES"]), deadline).await?;
+    Nodes::from_reply(&reply)
+}
+
+/// What it sees.
+pub(crate) async fn facts(client: &mut Client, deadline: Deadline) -> Result<ClusterFacts, EngineError> {
+    let asked = ["NODES", "INFO"].map(|what| Command::new(["CLUSTER", what]));
+    let replies = client.exchange(&asked, deadline).await?;
+    let [nodes, info] = replies.as_slice() else {
+        return Err(error::unexpected("CLUSTER"));
+    };
+    let Nodes { myself, others } = Nodes::from_reply(nodes)?;
+    let info = Info::from_reply(info)?;
+    Ok(ClusterFacts {
+        node: myself.name,
+        serves: info.get("cluster_state") == Some("ok"),
+        epoch: info
+            .number("cluster_current_epoch")
+            .ok_or_else(|| error::unexpected("CLUSTER INFO"))?,
+        slots: myself.slots,
+        migrating: myself.migrating,
+        importing: myself.importing,
+        peers: others.into_iter().map(peer).collect(),
+    })
+}
+
+fn peer(node: Node) -> ClusterPeer {
+    ClusterPeer {
+        linked: node.connected && !node.handshake,
+        node: node.name,
+        port: node.port,
+        handshake: node.handshake,
+        primary: node.primary,
+        slots: node.slots,
+    }
+}
+
+/// Introduces it to others; to one that it knows it just says where that one is now.
+pub(crate) async fn meet(client: &mut Client, peers: &[Peer], deadline: Deadline) -> Result<(), EngineError> {
+    let mut commands = Vec::with_capacity(peers.len());
+    for peer in peers {
+        let (port, bus) = (peer.port.to_string(), place(peer)?.bus_port.to_string());
+        commands.push(Command::new(["CLUSTER", "MEET", &peer.host, &port, &bus]));
+    }
+    check_all(&client.exchange(&commands, deadline).await?)
+}
+
+/// The place of a sibling in the cluster.
+pub(super) fn place(peer: &Peer) -> Result<&PeerNode, EngineError> {
+    peer.node
+        .as_ref()
+        .ok_or_else(|| error::invalid("a server of a cluster is addressed by its name and the port of its links"))
+}
+
+/// Makes it forget others. It refuses to learn of them again for a minute.
+pub(crate) async fn forget(client: &mut Client, names: &[String], deadline: Deadline) -> Result<(), EngineError> {
+    let commands: Vec<Command> = names
+        .iter()
+        .map(|name| Command::new(["CLUSTER", "FORGET", name]))
+        .collect();
+    let mut replies = client.exchange(&commands, deadline).await?;
+    replies.retain(|reply| !matches!(reply, Reply::Error(text) if text.starts_with("ERR Unknown node")));
+    check_all(&replies)
+}
+
+/// Makes a replica the owner of the slots of its primary without asking the others, who learn of it afterwards.
+pub(crate) async fn take_over(client: &mut Client, deadline: Deadline) -> Result<(), EngineError> {
+    let commands = [
+        Command::new(["CLUSTER", "FAILOVER", "TAKEOVER"]),
+        Command::new(["INFO", "replication"]),
+    ];
+    let replies = client.exchange(&commands, deadline).await?;
+    let [done, info] = replies.as_slice() else {
+        return Err(error::unexpected("CLUSTER FAILOVER"));
+    };
+    // One that is a primary already refuses.
+    if replication::facts(&Info::from_reply(info)?)?.role == ServerRole::Primary {
+        return Ok(());
+    }
+    check_all(std::slice::from_ref(done))?;
+    Err(EngineError::new(
+        ErrorClass::Transient,
+        "the server has not become a primary yet",
+    ))
+}
+
+/// Makes it follow a sibling.
+pub(crate) async fn attach(
+    client: &mut Client,
+    applied: &Applied,
+    primary: &Peer,
+    deadline: Deadline,
+) -> Result<(), EngineError> {
+    let name = &place(primary)?.name;
+    replication::present_account(client, applied, deadline).await?;
+    // To be told again would cut the link.
+    if nodes(client, deadline).await?.myself.primary.as_ref() == Some(name) {
+        return Ok(());
+    }
+    client
+        .call(&Command::new(["CLUSTER", "REPLICATE", name]), deadline)
+        .await
+        .map(drop)
+}

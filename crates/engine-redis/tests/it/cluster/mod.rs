@@ -1,0 +1,4 @@
+//! Servers that form a cluster.
+
+mod client;
+mod formed;
