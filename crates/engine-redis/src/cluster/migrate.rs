@@ -47,9 +47,12 @@ pub(crate) async fn move_keys(
     if let Some(slot) = own.iter().find(|slot| !prepared.contains(**slot)) {
         return Err(conflict(format!("the server is not prepared to hand slot {slot} over")));
     }
-    let mut filled = count(client, &own, deadline).await?;
     let mut road = None;
-    while !filled.is_empty() {
+    loop {
+        let mut filled = count(client, &own, deadline).await?;
+        if filled.is_empty() {
+            return Ok(false);
+        }
         if Instant::now() >= until {
             return Ok(true);
         }
@@ -57,14 +60,15 @@ pub(crate) async fn move_keys(
             Some(road) => road,
             None => road.insert(Road::new(client, to, deadline).await?),
         };
-        for parcel in pack(&look_up(client, &mut filled, deadline).await?) {
-            if Instant::now() >= until {
-                return Ok(true);
+        while !filled.is_empty() {
+            for parcel in pack(&look_up(client, &mut filled, deadline).await?) {
+                if Instant::now() >= until {
+                    return Ok(true);
+                }
+                road.send(client, &parcel, deadline).await?;
             }
-            road.send(client, &parcel, deadline).await?;
         }
     }
-    Ok(false)
 }
 
 /// A slot and how many keys it has.
@@ -129,17 +133,25 @@ async fn look_up(client: &mut Client, filled: &mut Vec<Filled>, deadline: Deadli
         .map(|(_, key)| Command::new(["MEMORY", "USAGE"]).with([key]))
         .collect();
     let replies = client.exchange(&commands, deadline).await?;
-    check_all(&replies)?;
-    let sized = keys.into_iter().zip(replies).map(|((slot, key), reply)| Sized {
-        slot,
-        key,
-        // One that is gone takes none.
-        bytes: match reply {
-            Reply::Integer(bytes) => u64::try_from(bytes).unwrap_or_default(),
-            _ => 0,
-        },
+    let sized = keys.into_iter().zip(replies).map(|((slot, key), reply)| {
+        Ok(Sized {
+            slot,
+            key,
+            bytes: bytes_of(reply)?,
+        })
     });
-    Ok(sized.collect())
+    sized.collect()
+}
+
+/// From the reply to `MEMORY USAGE`. A key that expired takes none; the server then points to where it might be now.
+fn bytes_of(reply: Reply) -> Result<u64, EngineError> {
+    match reply {
+        Reply::Integer(bytes) => Ok(u64::try_from(bytes).unwrap_or_default()),
+        Reply::Nil => Ok(0),
+        Reply::Error(text) if text.starts_with("ASK ") => Ok(0),
+        Reply::Error(text) => Err(refusal(&text)),
+        _ => Err(error::unexpected("MEMORY USAGE")),
+    }
 }
 
 /// Slots off the end of the list that have no more keys together than are looked up in one go. A slot that has more by itself is given
@@ -238,7 +250,7 @@ fn refusal(text: &str) -> EngineError {
         .map(|(_, said)| said)
     else {
         return match text.split(' ').next() {
-            Some("MOVED" | "ASK") => conflict(format!("the server does not have the slot any more: {text}")),
+            Some("MOVED") => conflict(format!("the server does not have the slot any more: {text}")),
             _ => error::from_server(text),
         };
     };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{ClusterSettings, ErrorClass, Peer, PeerNode, ServerSettings, Session};
-use pilothouse_model::{ServerRole, SlotSet};
+use pilothouse_model::{Liveness, ServerRole, SlotSet};
 use redis::Value;
 
 use super::client::Client;
@@ -52,6 +52,11 @@ impl Member {
     pub(crate) async fn restart(&mut self) {
         self.server.restart().await;
         self.session = self.server.session().await;
+        let session = &mut self.session;
+        eventually("it has loaded", async || {
+            session.probe(soon()).await.unwrap() == Liveness::Ok
+        })
+        .await;
     }
 
     pub(crate) async fn open(&mut self) {
