@@ -12,6 +12,7 @@ use pilothouse_model::{Secret, TenantName};
 use crate::auth::{self, Permission};
 use crate::call::Call;
 use crate::error::Failure;
+use crate::plans::{Catalogue, PlanOffer};
 use crate::processing::Tasks;
 use crate::rates::Rates;
 use crate::routes::{Handler, ROUTES};
@@ -41,6 +42,8 @@ pub struct RedisCloudOptions {
     pub capacity_step_gb: u32,
     /// Requests of an account in a minute; 0 for no limit.
     pub rate_limit_per_minute: u32,
+    /// Plans of Essentials subscriptions; empty for those that are on offer where nothing is said.
+    pub plans: Vec<PlanOffer>,
 }
 
 /// The dialect put together. Cheap to clone.
@@ -51,6 +54,7 @@ pub struct RedisCloud(App);
 pub fn dialect(control: Control, options: RedisCloudOptions) -> RedisCloud {
     RedisCloud(App(Arc::new(Inner {
         rates: Rates::new(options.rate_limit_per_minute),
+        plans: Catalogue::new(&options.plans),
         control,
         options,
     })))
@@ -116,6 +120,7 @@ struct Inner {
     control: Control,
     options: RedisCloudOptions,
     rates: Rates,
+    plans: Catalogue,
 }
 
 impl App {
@@ -127,6 +132,11 @@ impl App {
     /// The set-up.
     pub(crate) fn options(&self) -> &RedisCloudOptions {
         &self.0.options
+    }
+
+    /// Plans on offer.
+    pub(crate) fn plans(&self) -> &Catalogue {
+        &self.0.plans
     }
 
     /// Makes the certificate that databases with TLS show, where no API has made it yet.

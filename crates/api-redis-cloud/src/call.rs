@@ -12,6 +12,41 @@ use crate::error::Failure;
 /// What every handler returns.
 pub(crate) type Answer = Result<Response, Failure>;
 
+/// Which kind of subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Sized by its owner.
+    Pro,
+    /// Of a plan.
+    Essentials,
+}
+
+impl Family {
+    /// Where its subscriptions are.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Pro => "/subscriptions",
+            Self::Essentials => "/fixed/subscriptions",
+        }
+    }
+
+    /// Its word for a command of both.
+    pub(crate) fn command(self, command: &str) -> String {
+        match (self, command.split_at_checked(1)) {
+            (Self::Essentials, Some((first, rest))) => format!("fixed{}{rest}", first.to_ascii_uppercase()),
+            _ => command.to_owned(),
+        }
+    }
+
+    /// The family that a command names, and the command as both call it.
+    pub(crate) fn of_command(command: &str) -> (Self, String) {
+        match command.strip_prefix("fixed").and_then(|rest| rest.split_at_checked(1)) {
+            Some((first, rest)) => (Self::Essentials, format!("{}{rest}", first.to_ascii_lowercase())),
+            None => (Self::Pro, command.to_owned()),
+        }
+    }
+}
+
 /// An admitted request.
 pub(crate) struct Call {
     /// Whose account.
@@ -58,6 +93,15 @@ impl Call {
         format!("{}/v1{path}", self.base)
     }
 
+    /// The kind of subscription that the path speaks of.
+    pub(crate) fn family(&self) -> Family {
+        if self.request.path.starts_with("/v1/fixed/") {
+            Family::Essentials
+        } else {
+            Family::Pro
+        }
+    }
+
     /// The links of a resource: itself.
     pub(crate) fn links(&self, path: &str) -> Value {
         serde_json::json!([{ "rel": "self", "type": "GET", "href": self.href(path) }])
@@ -67,4 +111,22 @@ impl Call {
 /// An object as a wire type; a wrong type in it is told at once (§2.3).
 pub(crate) fn typed<T: DeserializeOwned>(object: JsonObject) -> Result<T, Failure> {
     serde_json::from_value(Value::Object(object)).map_err(|error| Failure::bad_request(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_both_families_are_told_apart() {
+        for command in ["subscriptionCreateRequest", "databaseBackupStatusRequest"] {
+            assert_eq!(Family::of_command(command), (Family::Pro, command.to_owned()));
+            let fixed = Family::Essentials.command(command);
+            assert_eq!(Family::of_command(&fixed), (Family::Essentials, command.to_owned()));
+        }
+        assert_eq!(
+            Family::Essentials.command("databaseCreateRequest"),
+            "fixedDatabaseCreateRequest"
+        );
+    }
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::TaskError;
-use crate::wire::database::{Alert, Throughput};
+use crate::plans::Plan;
+use crate::wire::database::{Alert, Protocol, Throughput};
 use crate::wire::subscription::{MemoryStorage, Networking, PaymentMethod, Provider};
 
 const SUBSCRIPTION: &str = "subscription";
+const FIXED: &str = "fixed-subscription";
 const DATABASE: &str = "database";
 const VERSION: u32 = 1;
 
@@ -40,6 +42,14 @@ pub(crate) struct SubscriptionDocument {
     pub(crate) steps: u32,
 }
 
+/// An Essentials subscription.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FixedDocument {
+    pub(crate) plan: Plan,
+    pub(crate) payment_method: PaymentMethod,
+    pub(crate) payment_method_id: Option<i64>,
+}
+
 /// A tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tag {
@@ -64,11 +74,19 @@ pub(crate) struct DatabaseDocument {
     pub(crate) holds_subscription: bool,
     #[serde(default)]
     pub(crate) tags: Vec<Tag>,
+    /// What an Essentials database says that it speaks.
+    #[serde(default)]
+    pub(crate) protocol: Option<Protocol>,
 }
 
 /// What is known of a subscription here.
 pub(crate) fn subscription(control: &Control, id: GroupId) -> Option<SubscriptionDocument> {
     read(control, Subject::Group(id), SUBSCRIPTION)
+}
+
+/// What is known of an Essentials subscription here.
+pub(crate) fn fixed(control: &Control, id: GroupId) -> Option<FixedDocument> {
+    read(control, Subject::Group(id), FIXED)
 }
 
 /// What is known of a database here; `None` for one that was made elsewhere.
@@ -85,6 +103,13 @@ impl SubscriptionDocument {
     /// To be written with the subscription.
     pub(crate) fn write(&self) -> Result<DocumentWrite, TaskError> {
         write(SUBSCRIPTION, self)
+    }
+}
+
+impl FixedDocument {
+    /// To be written with the subscription.
+    pub(crate) fn write(&self) -> Result<DocumentWrite, TaskError> {
+        write(FIXED, self)
     }
 }
 

@@ -70,6 +70,39 @@ pilothouse_api::routes! {
     GET    "/v1/subscriptions/{sid}/databases/{did}/traffic"                P2 Read absent::not_found;
     PUT    "/v1/subscriptions/{sid}/databases/{did}/regions"                P1 Write absent::update_local;
 
+    // Essentials
+    GET    "/v1/fixed/plans"                                                P1 Read fixed::plans;
+    GET    "/v1/fixed/plans/{plan}"                                         P1 Read fixed::plan;
+    GET    "/v1/fixed/plans/subscriptions/{sid}"                            P1 Read fixed::plans_of_subscription;
+    GET    "/v1/fixed/redis-versions"                                       P2 Read subscriptions::redis_versions;
+    GET    "/v1/fixed/subscriptions"                                        P1 Read fixed::list;
+    POST   "/v1/fixed/subscriptions"                                        P1 Write fixed::create;
+    GET    "/v1/fixed/subscriptions/{sid}"                                  P1 Read fixed::get;
+    PUT    "/v1/fixed/subscriptions/{sid}"                                  P1 Write fixed::update;
+    DELETE "/v1/fixed/subscriptions/{sid}"                                  P1 Write fixed::delete;
+    GET    "/v1/fixed/subscriptions/{sid}/databases"                        P1 Read databases::list;
+    POST   "/v1/fixed/subscriptions/{sid}/databases"                        P1 Write databases::create;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}"                  P1 Read databases::get;
+    PUT    "/v1/fixed/subscriptions/{sid}/databases/{did}"                  P1 Write databases::update;
+    DELETE "/v1/fixed/subscriptions/{sid}/databases/{did}"                  P1 Write databases::delete;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/backup"           P1 Write databases::backup;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/backup"           P1 Read databases::backup_status;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/backup-status"    P1 Read databases::backup_status;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/import"           P1 Write databases::import;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/import"           P1 Read databases::import_status;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/import-status"    P1 Read databases::import_status;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/slow-log"         P1 Read databases::slow_log;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/slowlog"          P1 Read databases::slow_log;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/available-target-versions" P1 Read databases::target_versions;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/upgrade"          P1 Write databases::upgrade;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/upgrade-redis-version" P1 Write databases::upgrade;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Read tags::list;
+    PUT    "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Write tags::replace;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Write tags::create;
+    PUT    "/v1/fixed/subscriptions/{sid}/databases/{did}/tags/{key}"       P1 Write tags::update;
+    DELETE "/v1/fixed/subscriptions/{sid}/databases/{did}/tags/{key}"       P1 Write tags::delete;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/traffic"          P2 Read absent::not_found;
+
     // Access control
     GET    "/v1/acl/redisRules"                                             P1 Read acl::rules;
     POST   "/v1/acl/redisRules"                                             P1 Write acl::create_rule;

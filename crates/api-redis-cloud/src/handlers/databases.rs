@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::subscriptions::find;
 use super::{ACCEPTED, content, ok, submit};
 use crate::app::App;
-use crate::call::{Answer, Call, typed};
+use crate::call::{Answer, Call, Family, typed};
 use crate::error::Failure;
 use crate::processing::view::Subscription;
 use crate::translate::show::{self, Shown};
+use crate::translate::show_fixed;
 use crate::translate::{database as asked, time};
-use crate::wire::database::DatabaseRequest;
+use crate::wire::database::{DatabaseRequest, Protocol};
+use crate::wire::fixed::FixedDatabaseFields;
 use crate::{documents, ids};
 
 const LIMIT: usize = 100;
@@ -35,20 +37,26 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         .take(limit)
         .map(|view| object(&app, &call, &found, view, false))
         .collect();
+    let family = call.family();
     let links = call.links(&format!(
-        "/subscriptions/{}/databases?offset={offset}&limit={limit}",
+        "{}/{}/databases?offset={offset}&limit={limit}",
+        family.path(),
         found.number
     ));
-    Ok(ok(&json!({
-        "accountId": call.account.number,
-        "subscription": [{
-            "subscriptionId": found.number,
-            "numberOfDatabases": found.databases.len(),
-            "databases": databases,
-            "links": [],
-        }],
-        "links": links,
-    })))
+    let part = json!({
+        "subscriptionId": found.number,
+        "numberOfDatabases": found.databases.len(),
+        "databases": databases,
+        "links": [],
+    });
+    // An array of one here, an object there: clients read each as it is.
+    let part = match family {
+        Family::Pro => json!([part]),
+        Family::Essentials => part,
+    };
+    Ok(ok(
+        &json!({ "accountId": call.account.number, "subscription": part, "links": links }),
+    ))
 }
 
 pub(crate) async fn get(app: App, call: Call) -> Answer {
@@ -65,23 +73,42 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 
 pub(crate) async fn create(app: App, call: Call) -> Answer {
     let number = call.number("sid")?;
-    let body = call.body()?;
-    let _: DatabaseRequest = typed(body.clone())?;
-    let content = content(&call, Some(number), None, Value::Object(body));
-    submit(&app, &call, ACCEPTED, "databaseCreateRequest", content).await
+    let body = checked_body(&call)?;
+    let content = content(&call, Some(number), None, body);
+    // Where one family answers 202, the other answers 200 (§6).
+    let status = match call.family() {
+        Family::Pro => ACCEPTED,
+        Family::Essentials => StatusCode::OK,
+    };
+    submit(
+        &app,
+        &call,
+        status,
+        &call.family().command("databaseCreateRequest"),
+        content,
+    )
+    .await
 }
 
 pub(crate) async fn update(app: App, call: Call) -> Answer {
+    let body = checked_body(&call)?;
+    on_database(&app, &call, StatusCode::OK, "databaseUpdateRequest", body).await
+}
+
+/// The body of a create or update; a wrong type in it is told at once (§2.3).
+fn checked_body(call: &Call) -> Result<Value, Failure> {
     let body = call.body()?;
-    let _: DatabaseRequest = typed(body.clone())?;
-    on_database(
-        &app,
-        &call,
-        StatusCode::OK,
-        "databaseUpdateRequest",
-        Value::Object(body),
-    )
-    .await
+    let request: DatabaseRequest = typed(body.clone())?;
+    match call.family() {
+        Family::Essentials => {
+            let _: FixedDatabaseFields = typed(body.clone())?;
+        }
+        Family::Pro if request.protocol == Some(Protocol::Stack) => {
+            return Err(Failure::bad_request("protocol is redis or memcached"));
+        }
+        Family::Pro => {}
+    }
+    Ok(Value::Object(body))
 }
 
 pub(crate) async fn delete(app: App, call: Call) -> Answer {
@@ -124,7 +151,7 @@ pub(crate) async fn upgrade(app: App, call: Call) -> Answer {
 
 async fn on_database(app: &App, call: &Call, status: StatusCode, command: &str, body: Value) -> Answer {
     let content = content(call, Some(call.number("sid")?), Some(call.number("did")?), body);
-    submit(app, call, status, command, content).await
+    submit(app, call, status, &call.family().command(command), content).await
 }
 
 pub(crate) async fn target_versions(app: App, call: Call) -> Answer {
@@ -163,7 +190,7 @@ pub(crate) async fn slow_log(app: App, call: Call) -> Answer {
         Reply::Array(entries) => entries.iter().filter_map(slow_entry).collect(),
         _ => Vec::new(),
     };
-    let path = format!("/subscriptions/{}/databases/{number}/slow-log", found.number);
+    let path = format!("{}/{}/databases/{number}/slow-log", call.family().path(), found.number);
     Ok(ok(
         &json!({ "entries": Value::Array(entries), "links": call.links(&path) }),
     ))
@@ -210,11 +237,20 @@ pub(super) fn locate(app: &App, call: &Call) -> Result<(Subscription, DatabaseVi
 
 fn object(app: &App, call: &Call, found: &Subscription, view: &DatabaseView, with_password: bool) -> Value {
     let number = ids::of_database(app.control(), view.database.id);
+    let (provider, region) = found.place();
     let shown = Shown {
         view,
         document: documents::database(app.control(), view.database.id),
-        subscription: found.document.as_ref(),
-        links: call.links(&format!("/subscriptions/{}/databases/{number}", found.number)),
+        provider,
+        region,
+        public: found
+            .document
+            .as_ref()
+            .is_none_or(|document| document.public_endpoint_access),
+        links: call.links(&format!("{}/{}/databases/{number}", call.family().path(), found.number)),
     };
-    show::database(app.control(), &shown, with_password)
+    match &found.fixed {
+        Some(fixed) => show_fixed::database(app.control(), &shown, &fixed.plan, with_password),
+        None => show::database(app.control(), &shown, with_password),
+    }
 }

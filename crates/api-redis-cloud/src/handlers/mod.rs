@@ -4,6 +4,7 @@ pub(crate) mod absent;
 pub(crate) mod account;
 pub(crate) mod acl;
 pub(crate) mod databases;
+pub(crate) mod fixed;
 pub(crate) mod subscriptions;
 pub(crate) mod tags;
 pub(crate) mod tasks;

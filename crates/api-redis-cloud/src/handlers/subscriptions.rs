@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ACCEPTED, content, ok, submit};
 use crate::app::App;
-use crate::call::{Answer, Call, typed};
+use crate::call::{Answer, Call, Family, typed};
 use crate::documents::SubscriptionDocument;
 use crate::error::Failure;
 use crate::processing::view::{Subscription, subscription, subscriptions};
@@ -15,6 +15,7 @@ use crate::wire::subscription::SubscriptionRequest;
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let shown: Vec<Value> = subscriptions(&app, &call.caller)
         .iter()
+        .filter(|found| found.family() == Family::Pro)
         .map(|found| object(&call, found))
         .collect();
     Ok(ok(&json!({
@@ -105,6 +106,7 @@ pub(crate) async fn update_resource_tags(app: App, call: Call) -> Answer {
 pub(super) fn find(app: &App, call: &Call) -> Result<Subscription, Failure> {
     let number = call.number("sid")?;
     subscription(app, &call.caller, number)
+        .filter(|found| found.family() == call.family())
         .ok_or_else(|| Failure::not_found(format!("Subscription {number} not found")))
 }
 

@@ -1,7 +1,9 @@
 //! Databases of subscriptions (specification §4, §10).
 
-use pilothouse_control::{CreateDatabase, DatabaseView, Processed, RequestOptions, UpdateDatabase, UpgradeDatabase};
-use pilothouse_model::{DatabaseSpec, Lifecycle, Subject, TlsMode};
+use pilothouse_control::{
+    Caller, CreateDatabase, DatabaseView, Processed, RequestOptions, UpdateDatabase, UpgradeDatabase,
+};
+use pilothouse_model::{DatabaseName, DatabaseSpec, Lifecycle, Subject, TlsMode};
 use serde_json::{Value, json};
 
 use super::subscriptions::{check_pending, find, find_active};
@@ -46,6 +48,21 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
         spec: drafted.spec,
         group: found.id,
         wire_id: None,
+/// The caller of a command that makes a database of that name: the task is answered with its number.
+pub(super) fn settling_creation(task: &Task<'_>, found: &Subscription, name: &DatabaseName) -> Caller {
+    let (number, group, name) = (found.number, found.id, name.clone());
+    let tenant = task.pending.operation.tenant;
+    task.settling_with(move |view| {
+        let made = view
+            .databases_named(Some(tenant), name.as_str())
+            .filter(|database| database.group == group && database.deleted_at.is_none())
+            .last()
+            .map(|database| database.id);
+        let made = made.and_then(|id| view.wire_number(ids::DATABASE, &Subject::Database(id)));
+        json!({ "resourceId": made, "additionalResourceId": number })
+    })
+}
+
         documents: vec![drafted.document.write()?],
     };
     task.app
@@ -76,7 +93,7 @@ fn growth(task: &Task<'_>, found: &Subscription, more: u64) -> u32 {
     needed.saturating_sub(document.steps.saturating_add(grown))
 }
 
-fn around<'a>(task: &'a Task<'_>, found: &Subscription) -> Result<Around<'a>, TaskError> {
+pub(super) fn around<'a>(task: &'a Task<'_>, found: &'a Subscription) -> Result<Around<'a>, TaskError> {
     let allowed = found.document.as_ref().map(asked::allowed).transpose()?;
     Ok(Around {
         control: task.app.control(),
@@ -84,8 +101,9 @@ fn around<'a>(task: &'a Task<'_>, found: &Subscription) -> Result<Around<'a>, Ta
     })
 }
 
-fn check_name(found: &Subscription, name: &str, but: Option<&DatabaseView>) -> Result<(), TaskError> {
+pub(super) fn check_name(found: &Subscription, name: &str, but: Option<&DatabaseView>) -> Result<(), TaskError> {
     let taken = found
+        plan: found.fixed.as_ref().map(|fixed| &fixed.plan),
         .databases
         .iter()
         .filter(|view| view.database.deleted_at.is_none())
@@ -129,7 +147,7 @@ pub(super) fn answer(task: &Task<'_>) -> Value {
 }
 
 /// What this API knows of a database; of one that was made elsewhere, what it would say of a new one.
-fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
+pub(super) fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
     documents::database(task.app.control(), view.database.id).unwrap_or_else(|| DatabaseDocument {
         throughput: Throughput {
             by: ThroughputBy::OperationsPerSecond,
@@ -154,22 +172,21 @@ fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
 
 pub(super) async fn update(task: &Task<'_>) -> Outcome {
     let request: DatabaseRequest = task.typed()?;
+        protocol: None,
     let (found, view) = locate_active(task)?;
     let database = &view.database;
     let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found)?)?;
+/// What the fullest server of a database uses, bytes.
+pub(super) fn largest_use(view: &DatabaseView) -> u64 {
+    let facts = view.observation.servers.values().filter_map(|seen| seen.facts.as_ref());
+    facts.map(|facts| facts.used_memory_bytes).max().unwrap_or(0)
+}
+
     check_name(&found, drafted.name.as_str(), Some(&view))?;
     let copies = 1 + u64::from(drafted.spec.replicas);
     let shrinks =
         drafted.spec.memory_bytes / copies < database.spec.memory_bytes / (1 + u64::from(database.spec.replicas));
-    let used: u64 = view
-        .observation
-        .servers
-        .values()
-        .filter_map(|seen| seen.facts.as_ref())
-        .map(|facts| facts.used_memory_bytes)
-        .max()
-        .unwrap_or(0);
-    if shrinks && used > drafted.spec.memory_bytes / copies {
+    if shrinks && largest_use(&view) > drafted.spec.memory_bytes / copies {
         return Err(TaskError::new(
             "DATABASE_SIZE_SMALLER_THAN_USAGE",
             "the data would not fit any more",

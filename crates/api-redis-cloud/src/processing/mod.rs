@@ -2,6 +2,7 @@
 
 mod acl;
 mod databases;
+mod essentials;
 mod extras;
 mod subscriptions;
 mod transfers;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::call::Family;
 use crate::error::TaskError;
 
 /// Processes the tasks of every account.
@@ -33,6 +35,10 @@ pub(crate) type Outcome = Result<Processed, TaskError>;
 pub(crate) struct Task<'a> {
     pub(crate) app: &'a App,
     pub(crate) pending: &'a Pending,
+    /// What is asked, as both kinds of subscription call it.
+    pub(crate) command: String,
+    /// The kind of subscription that the request speaks of.
+    pub(crate) family: Family,
     /// The subscription that the path named.
     pub(crate) subscription: Option<u64>,
     /// The database that the path named.
@@ -82,24 +88,34 @@ impl Task<'_> {
 impl Processor for Tasks {
     async fn process(&self, pending: &Pending) -> Result<Processed, Refusal> {
         let number = |key: &str| pending.body.get(key).and_then(Value::as_u64);
+        let request = pending.operation.request.as_ref();
+        let (family, command) = Family::of_command(request.map_or("", |request| request.command.as_str()));
         let task = Task {
             app: &self.0,
             pending,
+            command,
+            family,
             subscription: number("subscription"),
             database: number("database"),
             id: number("id"),
             body: pending.body.get("body").cloned().unwrap_or_else(|| json!({})),
         };
-        let command = pending
-            .operation
-            .request
-            .as_ref()
-            .map_or("", |request| request.command.as_str());
-        Ok(dispatch(&task, command).await?)
+        Ok(dispatch(&task).await?)
     }
 }
 
-async fn dispatch(task: &Task<'_>, command: &str) -> Outcome {
+async fn dispatch(task: &Task<'_>) -> Outcome {
+    match (task.command.as_str(), task.family) {
+        ("subscriptionCreateRequest", Family::Essentials) => essentials::create_subscription(task).await,
+        ("subscriptionUpdateRequest", Family::Essentials) => essentials::update_subscription(task).await,
+        ("databaseCreateRequest", Family::Essentials) => essentials::create_database(task).await,
+        ("databaseUpdateRequest", Family::Essentials) => essentials::update_database(task).await,
+        (command, _) => dispatch_common(task, command).await,
+    }
+}
+
+/// What both families have, and what Pro subscriptions alone have: the routes see to that.
+async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
     let refused = |code, why: &str| Err(TaskError::new(code, why));
     match command {
         "subscriptionCreateRequest" => subscriptions::create(task).await,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::databases::bring_certificate;
 use super::view::{Subscription, subscription, subscriptions};
 use super::{Outcome, Task};
+use crate::call::Family;
 use crate::documents::SubscriptionDocument;
 use crate::error::TaskError;
 use crate::ids;
@@ -27,6 +28,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     let around = Around {
         control: task.app.control(),
         allowed: asked::allowed(&document)?,
+        plan: None,
     };
     let plan = plan(&request, &around)?;
     let bytes: u64 = plan.iter().map(|drafted| drafted.spec.memory_bytes).sum();
@@ -131,8 +133,34 @@ pub(super) fn check_pending(task: &Task<'_>, but: Option<u64>) -> Result<(), Tas
 /// The subscription that the task is about.
 pub(super) fn find(task: &Task<'_>) -> Result<Subscription, TaskError> {
     let number = task.subscription.unwrap_or(0);
-    subscription(task.app, &task.caller(), number)
-        .ok_or_else(|| TaskError::new("SUBSCRIPTION_NOT_FOUND", format!("there is no subscription {number}")))
+    let found = subscription(task.app, &task.caller(), number);
+    let found =
+        found.ok_or_else(|| TaskError::new("SUBSCRIPTION_NOT_FOUND", format!("there is no subscription {number}")))?;
+    match (task.family, found.family()) {
+        (Family::Essentials, Family::Pro) => Err(TaskError::new(
+            when_pro(&task.command),
+            format!("{number} is a Pro subscription"),
+        )),
+        (Family::Pro, Family::Essentials) => {
+            let why = format!("{number} is an Essentials subscription");
+            Err(TaskError::new("SUBSCRIPTION_NOT_FOUND", why))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// What a command on Essentials subscriptions ends with when it meets a Pro one.
+fn when_pro(command: &str) -> &'static str {
+    match command {
+        "subscriptionUpdateRequest" => "UPDATING_A_FIXED_SUBSCRIPTION_IS_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "subscriptionDeleteRequest" => "DELETING_A_FIXED_SUBSCRIPTION_IS_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "databaseCreateRequest" => "CREATING_FIXED_DATABASE_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "databaseUpdateRequest" => "UPDATING_FIXED_DATABASE_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "databaseDeleteRequest" => "DELETING_FIXED_DATABASE_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "databaseBackupRequest" => "BACKUP_A_FIXED_DATABASE_IS_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        "databaseImportRequest" => "IMPORT_A_FIXED_DATABASE_IS_NOT_ALLOWED_WITH_A_FLEXIBLE_SUBSCRIPTION",
+        _ => "SUBSCRIPTION_NOT_FOUND",
+    }
 }
 
 /// One that may be changed now (§4, V5).

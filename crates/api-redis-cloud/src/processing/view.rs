@@ -4,7 +4,8 @@ use pilothouse_control::{Caller, DatabaseView};
 use pilothouse_model::{DatabaseGroup, GroupId, Timestamp};
 
 use crate::app::App;
-use crate::documents::{self, SubscriptionDocument};
+use crate::call::Family;
+use crate::documents::{self, FixedDocument, SubscriptionDocument};
 use crate::ids;
 use crate::state;
 
@@ -20,11 +21,30 @@ pub(crate) struct Subscription {
     pub(crate) name: String,
     pub(crate) state: state::Subscription,
     pub(crate) document: Option<SubscriptionDocument>,
+    /// Its plan, where it is an Essentials subscription.
+    pub(crate) fixed: Option<FixedDocument>,
     pub(crate) databases: Vec<DatabaseView>,
     pub(crate) created: Option<Timestamp>,
 }
 
 impl Subscription {
+    pub(crate) fn family(&self) -> Family {
+        if self.fixed.is_some() {
+            Family::Essentials
+        } else {
+            Family::Pro
+        }
+    }
+
+    /// Where its databases are.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        match (&self.document, &self.fixed) {
+            (Some(document), _) => (document.provider.as_str(), &document.region),
+            (_, Some(fixed)) => (fixed.plan.provider.as_str(), &fixed.plan.region),
+            (None, None) => ("AWS", "us-east-1"),
+        }
+    }
+
     /// What its databases take, replicas included, bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let living = self.databases.iter().filter(|view| view.database.deleted_at.is_none());
@@ -32,7 +52,7 @@ impl Subscription {
     }
 }
 
-/// Every subscription of the caller's account, by number.
+/// Every subscription of the caller's account of both families, by number.
 pub(crate) fn subscriptions(app: &App, caller: &Caller) -> Vec<Subscription> {
     let all = app.control().databases(caller);
     let groups = app.control().groups(caller);
@@ -59,6 +79,7 @@ fn others(all: &[DatabaseView]) -> Subscription {
         name: OTHERS_NAME.to_owned(),
         state: state::Subscription::Active,
         document: None,
+        fixed: None,
         databases: all
             .iter()
             .filter(|view| view.database.group.is_none())
@@ -80,6 +101,7 @@ fn of_group(app: &App, group: &DatabaseGroup, all: &[DatabaseView]) -> Subscript
         name: group.name.clone(),
         state: state_of(app, group, &databases),
         document: documents::subscription(app.control(), group.id),
+        fixed: documents::fixed(app.control(), group.id),
         databases,
         created: Some(group.created_at),
     }

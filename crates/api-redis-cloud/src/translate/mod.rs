@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod database;
 pub(crate) mod show;
+pub(crate) mod show_fixed;
 pub(crate) mod size;
 pub(crate) mod subscription;
 pub(crate) mod task;

@@ -12,7 +12,10 @@ use crate::{ids, state};
 pub(crate) struct Shown<'a> {
     pub(crate) view: &'a DatabaseView,
     pub(crate) document: Option<DatabaseDocument>,
-    pub(crate) subscription: Option<&'a SubscriptionDocument>,
+    pub(crate) provider: &'a str,
+    pub(crate) region: &'a str,
+    /// Whether its subscription lets public addresses in.
+    pub(crate) public: bool,
     pub(crate) links: Value,
 }
 
@@ -32,8 +35,8 @@ pub(crate) fn database(control: &Control, shown: &Shown<'_>, with_password: bool
         "databaseId": number,
         "name": database.name.as_str(),
         "protocol": "redis",
-        "provider": shown.subscription.map_or("AWS", |subscription| subscription.provider.as_str()),
-        "region": shown.subscription.map_or("us-east-1", |subscription| subscription.region.as_str()),
+        "provider": shown.provider,
+        "region": shown.region,
         "redisVersion": asked::short(spec.version),
         "redisVersionCompliance": spec.version.to_string(),
         "respVersion": shown.document.as_ref().map_or("resp2", |document| document.resp_version.as_str()),
@@ -117,13 +120,10 @@ fn security(control: &Control, shown: &Shown<'_>, with_password: bool) -> Value 
 fn sources(shown: &Shown<'_>) -> Vec<String> {
     let own = &shown.view.database.spec.network.source_allow;
     let written: &[String] = shown.document.as_ref().map_or(&[], |document| &document.source_ip);
-    let public = shown
-        .subscription
-        .is_none_or(|subscription| subscription.public_endpoint_access);
     match asked::ranges(written) {
         Ok(ranges) if ranges == *own && !written.is_empty() => written.to_vec(),
         _ if !own.is_empty() => own.iter().map(ToString::to_string).collect(),
-        _ if public => vec!["0.0.0.0/0".to_owned()],
+        _ if shown.public => vec!["0.0.0.0/0".to_owned()],
         _ => asked::PRIVATE_RANGES.map(str::to_owned).to_vec(),
     }
 }

@@ -4,6 +4,7 @@ use pilothouse_model::{Operation, OperationPhase};
 use serde_json::{Value, json};
 
 use super::time;
+use crate::call::Family;
 use crate::{error, state};
 
 /// The task of a request. `submitted` is the answer to the request itself.
@@ -70,11 +71,13 @@ fn resource(command: &str, answer: &Value) -> Option<String> {
     if command.starts_with("aclUser") {
         return Some(format!("/acl/users/{number}"));
     }
+    let (family, command) = Family::of_command(command);
+    let path = family.path();
     if command.starts_with("subscription") {
-        return Some(format!("/subscriptions/{number}"));
+        return Some(format!("{path}/{number}"));
     }
     let subscription = answer.get("additionalResourceId")?.as_u64()?;
     command
         .starts_with("database")
-        .then(|| format!("/subscriptions/{subscription}/databases/{number}"))
+        .then(|| format!("{path}/{subscription}/databases/{number}"))
 }

@@ -31,6 +31,8 @@ pub(crate) struct DatabaseRequest {
     pub(crate) replica: Option<Replica>,
     pub(crate) periodic_backup_path: Option<String>,
     pub(crate) remote_backup: Option<RemoteBackup>,
+    // Essentials databases call it by its plural.
+    #[serde(alias = "sourceIps")]
     pub(crate) source_ip: Option<Vec<String>>,
     pub(crate) client_ssl_certificate: Option<String>,
     pub(crate) client_tls_certificates: Option<Vec<ClientCertificate>>,
@@ -66,7 +68,7 @@ macro_rules! words {
 
 words! {
     /// What is spoken.
-    Protocol { Redis = "redis", Memcached = "memcached" }
+    Protocol { Redis = "redis", Memcached = "memcached", Stack = "stack" }
     /// Version of the Redis protocol.
     RespVersion { Resp2 = "resp2", Resp3 = "resp3" }
     /// Where data survives (§7.5).

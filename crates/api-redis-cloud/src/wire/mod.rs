@@ -2,4 +2,5 @@
 
 pub(crate) mod acl;
 pub(crate) mod database;
+pub(crate) mod fixed;
 pub(crate) mod subscription;

@@ -63,6 +63,14 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
+    /// The provider with that name; the first one for a name that is none.
+    pub(crate) fn named(name: &str) -> Self {
+        let all = [Self::Aws, Self::Gcp, Self::Azure];
+        all.into_iter()
+            .find(|provider| provider.as_str() == name)
+            .unwrap_or_default()
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Aws => "AWS",

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pilothouse_api::{Limits, Listener, ListenerControl, ListenerOptions, TlsIdentity};
-use pilothouse_api_redis_cloud::{ConfiguredAccount, RedisCloud, RedisCloudOptions, dialect};
+use pilothouse_api_redis_cloud::{ConfiguredAccount, PlanOffer, RedisCloud, RedisCloudOptions, dialect};
 use pilothouse_control::Control;
 
-use crate::config::{Configuration, RedisCloudAccount};
+use crate::config::{Configuration, RedisCloudAccount, RedisCloudPlan};
 use crate::data_dir::DataDir;
 
 use super::{cannot_listen, certificate, named};
@@ -35,6 +35,7 @@ pub(super) async fn listen(
         pending_subscriptions: usize::try_from(section.pending_subscriptions).unwrap_or(usize::MAX),
         capacity_step_gb: section.capacity_step_gb,
         rate_limit_per_minute: section.rate_limit_per_minute,
+        plans: section.plans.iter().map(offer).collect(),
     };
     let cloud = dialect(control.clone(), options);
     let (listener, scheme) = bind(configuration, address, &cloud).await?;
@@ -44,6 +45,16 @@ pub(super) async fn listen(
         listener,
         scheme,
     }))
+}
+
+fn offer(plan: &RedisCloudPlan) -> PlanOffer {
+    PlanOffer {
+        name: plan.name.clone(),
+        memory_bytes: plan.memory_bytes,
+        replication: plan.replication,
+        persistence: plan.persistence,
+        price: plan.price,
+    }
 }
 
 async fn bind(

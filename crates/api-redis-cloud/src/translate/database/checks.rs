@@ -3,6 +3,7 @@
 use pilothouse_control::Control;
 use pilothouse_model::{DatabaseName, EvictionPolicy, FsyncPolicy, Persistence, Secret, SnapshotRule};
 
+use super::Around;
 use crate::error::TaskError;
 use crate::wire::database::{
     Alert, DataEvictionPolicy, DataPersistence, DatabaseRequest, Protocol, ShardingType, Throughput, ThroughputBy,
@@ -175,27 +176,42 @@ pub(super) fn eviction(wanted: DataEvictionPolicy) -> Result<EvictionPolicy, Tas
         })
 }
 
-const ALERTS: [(&str, std::ops::RangeInclusive<i64>); 6] = [
-    ("dataset-size", 1..=100),
-    ("throughput-higher-than", 1..=10_000_000),
-    ("throughput-lower-than", 1..=10_000_000),
-    ("latency", 1..=10_000),
-    ("syncsource-error", 0..=1),
-    ("syncsource-lag", 1..=86_400),
+/// Alerts, with the values that they take; those of Pro databases, those of Essentials databases, or both.
+const ALERTS: [(&str, std::ops::RangeInclusive<i64>, bool, bool); 8] = [
+    ("dataset-size", 1..=100, true, false),
+    ("datasets-size", 1..=100, false, true),
+    ("throughput-higher-than", 1..=10_000_000, true, true),
+    ("throughput-lower-than", 1..=10_000_000, true, true),
+    ("latency", 1..=10_000, true, true),
+    ("syncsource-error", 0..=1, true, false),
+    ("syncsource-lag", 1..=86_400, true, false),
+    ("connections-limit", 1..=100, false, true),
 ];
 
-pub(super) fn checked_alerts(alerts: &[Alert]) -> Result<Vec<Alert>, TaskError> {
-    for alert in alerts {
-        let known = ALERTS.iter().find(|(name, _)| *name == alert.name);
-        let Some((_, range)) = known else {
-            return Err(TaskError::new(
-                "DATABASE_INVALID_ALERTS",
-                format!("there is no alert {:?}", alert.name),
-            ));
+pub(super) fn checked_alerts(alerts: &[Alert], around: &Around<'_>) -> Result<Vec<Alert>, TaskError> {
+    for (index, alert) in alerts.iter().enumerate() {
+        let refused = |code, why: String| Err(TaskError::new(code, why));
+        let known = ALERTS.iter().find(|(name, ..)| *name == alert.name);
+        let Some((_, range, pro, essentials)) = known else {
+            return refused("DATABASE_INVALID_ALERTS", format!("there is no alert {:?}", alert.name));
         };
+        match around.plan {
+            None if !pro => {
+                let why = format!("{} is an alert of Essentials databases", alert.name);
+                return refused("FLEXIBLE_DATABASE_ALERT_NOT_SUPPORTED", why);
+            }
+            Some(_) if !essentials => {
+                let why = format!("{} is an alert of Pro databases", alert.name);
+                return refused("FIXED_DATABASE_ALERT_NOT_SUPPORTED", why);
+            }
+            _ => {}
+        }
         if !range.contains(&alert.value) {
             let why = format!("{} is no value of the alert {}", alert.value, alert.name);
-            return Err(TaskError::new("DATABASE_INVALID_ALERT_VALUE", why));
+            return refused("DATABASE_INVALID_ALERT_VALUE", why);
+        }
+        if alerts.iter().take(index).any(|other| other.name == alert.name) {
+            return refused("DATABASE_INVALID_ALERTS", format!("{} stands twice", alert.name));
         }
     }
     Ok(alerts.to_vec())

@@ -18,8 +18,9 @@ use super::versions::{resp_version, version};
 use super::{Around, Drafted};
 use crate::documents::DatabaseDocument;
 use crate::error::TaskError;
+use crate::plans::Plan;
 use crate::translate::size;
-use crate::wire::database::{DataEvictionPolicy, DataPersistence, DatabaseRequest, Throughput, ThroughputBy};
+use crate::wire::database::{DataEvictionPolicy, DataPersistence, DatabaseRequest, Protocol, Throughput, ThroughputBy};
 
 const GENERATED_PASSWORD: usize = 32;
 const ADMIN_PASSWORD: usize = 48;
@@ -27,8 +28,13 @@ const ADMIN_PASSWORD: usize = 48;
 /// A new database.
 pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<Drafted, TaskError> {
     refuse_what_is_not_offered(request)?;
+    let memory_bytes = |copies| match around.plan {
+        Some(plan) => Ok(plan.dataset_bytes() * copies),
+        None => size::total_bytes(request.dataset_size_in_gb, request.memory_limit_in_gb, copies),
+    };
     let name = checked_name(request.name.as_deref().unwrap_or_default())?;
-    let replicas = u8::from(request.replication.unwrap_or(true));
+    let replicated = around.plan.is_none_or(|plan| plan.replication);
+    let replicas = u8::from(request.replication.unwrap_or(replicated));
     let copies = 1 + u64::from(replicas);
     let version = version(request.redis_version.as_deref(), around.control)?;
     let throughput = request.throughput_measurement.unwrap_or(Throughput {
@@ -44,16 +50,17 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         throughput,
         resp_version: resp_version(request, version),
         auto_minor_version_upgrade: request.auto_minor_version_upgrade.unwrap_or(true),
-        alerts: checked_alerts(request.alerts.as_deref().unwrap_or_default())?,
+        alerts: checked_alerts(request.alerts.as_deref().unwrap_or_default(), around)?,
         source_ip: request.source_ip.clone().unwrap_or_default(),
         steps: 0,
         holds_subscription: false,
         tags: Vec::new(),
+        protocol: around.plan.map(|_| request.protocol.unwrap_or(Protocol::Stack)),
     };
     let spec = DatabaseSpec {
         engine: EngineKind::Redis,
         version,
-        memory_bytes: size::total_bytes(request.dataset_size_in_gb, request.memory_limit_in_gb, copies)?,
+        memory_bytes: memory_bytes(copies)?,
         shards: 1,
         cluster: false,
         replicas,
@@ -100,7 +107,7 @@ fn network(
             trusted: trusted.unwrap_or_default(),
         },
         source_allow: sources(&document.source_ip, around)?,
-        max_connections: 0,
+        max_connections: around.plan.map_or(0, Plan::connections),
         traffic_stopped: false,
         encrypt_replication: false,
     })

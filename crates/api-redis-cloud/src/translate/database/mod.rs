@@ -3,6 +3,7 @@
 mod backup;
 mod checks;
 mod create;
+mod fixed;
 mod replica;
 mod sources;
 mod update;
@@ -12,9 +13,11 @@ use pilothouse_control::Control;
 use pilothouse_model::{Cidr, DatabaseName, DatabaseSpec};
 
 use crate::documents::DatabaseDocument;
+use crate::plans::Plan;
 
 pub(crate) use backup::{location, without_login};
 pub(crate) use create::create;
+pub(crate) use fixed::{check_plan, refuse_what_plans_lack};
 pub(crate) use sources::{PRIVATE_RANGES, allowed, ranges};
 pub(crate) use update::update;
 pub(crate) use versions::{installed, short, version};
@@ -25,6 +28,8 @@ pub(crate) struct Around<'a> {
     pub(crate) control: &'a Control,
     /// Whom the subscription lets in; empty for everybody.
     pub(crate) allowed: Vec<Cidr>,
+    /// The plan of an Essentials subscription.
+    pub(crate) plan: Option<&'a Plan>,
 }
 
 /// A database to be made.

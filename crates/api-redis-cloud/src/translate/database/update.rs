@@ -56,7 +56,7 @@ pub(crate) fn update(
         document.auto_minor_version_upgrade = wanted;
     }
     if let Some(alerts) = &request.alerts {
-        document.alerts = checked_alerts(alerts)?;
+        document.alerts = checked_alerts(alerts, around)?;
     }
     update_access(request, &mut spec, around.control)?;
     update_network(request, &mut spec, &mut document, around)?;
