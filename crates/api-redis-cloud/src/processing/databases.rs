@@ -32,22 +32,21 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
         check_pending(task, Some(found.number))?;
     }
     bring_certificate(task, &drafted.spec).await?;
-    let (number, group, name) = (found.number, found.id, drafted.name.clone());
-    let tenant = task.pending.operation.tenant;
-    let caller = task.settling_with(move |view| {
-        let made = view
-            .databases_named(Some(tenant), name.as_str())
-            .filter(|database| database.group == group && database.deleted_at.is_none())
-            .last()
-            .map(|database| database.id);
-        let made = made.and_then(|id| view.wire_number(ids::DATABASE, &Subject::Database(id)));
-        json!({ "resourceId": made, "additionalResourceId": number })
-    });
+    let caller = settling_creation(task, &found, &drafted.name);
     let command = CreateDatabase {
         name: drafted.name,
         spec: drafted.spec,
         group: found.id,
         wire_id: None,
+        documents: vec![drafted.document.write()?],
+    };
+    task.app
+        .control()
+        .create_database(&caller, command, RequestOptions::PROCESSED)
+        .await?;
+    Ok(Processed::Settled)
+}
+
 /// The caller of a command that makes a database of that name: the task is answered with its number.
 pub(super) fn settling_creation(task: &Task<'_>, found: &Subscription, name: &DatabaseName) -> Caller {
     let (number, group, name) = (found.number, found.id, name.clone());
@@ -61,15 +60,6 @@ pub(super) fn settling_creation(task: &Task<'_>, found: &Subscription, name: &Da
         let made = made.and_then(|id| view.wire_number(ids::DATABASE, &Subject::Database(id)));
         json!({ "resourceId": made, "additionalResourceId": number })
     })
-}
-
-        documents: vec![drafted.document.write()?],
-    };
-    task.app
-        .control()
-        .create_database(&caller, command, RequestOptions::PROCESSED)
-        .await?;
-    Ok(Processed::Settled)
 }
 
 /// Databases with TLS need a certificate to show.
@@ -98,12 +88,12 @@ pub(super) fn around<'a>(task: &'a Task<'_>, found: &'a Subscription) -> Result<
     Ok(Around {
         control: task.app.control(),
         allowed: allowed.unwrap_or_default(),
+        plan: found.fixed.as_ref().map(|fixed| &fixed.plan),
     })
 }
 
 pub(super) fn check_name(found: &Subscription, name: &str, but: Option<&DatabaseView>) -> Result<(), TaskError> {
     let taken = found
-        plan: found.fixed.as_ref().map(|fixed| &fixed.plan),
         .databases
         .iter()
         .filter(|view| view.database.deleted_at.is_none())
@@ -167,21 +157,21 @@ pub(super) fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
         steps: 0,
         holds_subscription: false,
         tags: Vec::new(),
+        protocol: None,
     })
 }
 
-pub(super) async fn update(task: &Task<'_>) -> Outcome {
-    let request: DatabaseRequest = task.typed()?;
-        protocol: None,
-    let (found, view) = locate_active(task)?;
-    let database = &view.database;
-    let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found)?)?;
 /// What the fullest server of a database uses, bytes.
 pub(super) fn largest_use(view: &DatabaseView) -> u64 {
     let facts = view.observation.servers.values().filter_map(|seen| seen.facts.as_ref());
     facts.map(|facts| facts.used_memory_bytes).max().unwrap_or(0)
 }
 
+pub(super) async fn update(task: &Task<'_>) -> Outcome {
+    let request: DatabaseRequest = task.typed()?;
+    let (found, view) = locate_active(task)?;
+    let database = &view.database;
+    let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), Some(&view))?;
     let copies = 1 + u64::from(drafted.spec.replicas);
     let shrinks =

@@ -41,9 +41,6 @@ fn problem(raw: &RawConfiguration, key: &str) -> Option<String> {
             "is not supported by this version; leave it out, and name the bucket in the request for a backup"
                 .to_owned(),
         ),
-        ("redis_cloud", "plans") if !raw.redis_cloud.plans.is_empty() => {
-            Some("belongs to Essentials subscriptions, which this version does not offer; leave it out".to_owned())
-        }
         ("endpoints", "address_pool") => Some(
             "has no effect in this version, in which every database has a port of its own; leave it out".to_owned(),
         ),
