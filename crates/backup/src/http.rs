@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Body, Proxy};
 
 use crate::progress::too_large;
 use crate::transfer::Fetched;
@@ -27,7 +27,7 @@ pub(crate) fn fetch(
     most_bytes: u64,
     progress: &Progress,
 ) -> Result<Fetched, BackupError> {
-    let mut request = agent(url).get(url.request_target());
+    let mut request = agent(url.host(), REDIRECTS).get(url.request_target());
     if !url.user().is_empty() {
         let login = STANDARD.encode(format!("{}:{}", url.user(), url.password().expose()));
         request = request.header("authorization", format!("Basic {login}"));
@@ -39,7 +39,16 @@ pub(crate) fn fetch(
         let what = format!("{} answered with status {status}", url.shown());
         return Err(BackupError::new(kind_of(status), what));
     }
-    let body = response.into_body();
+    receive(response.into_body(), sink, most_bytes, progress)
+}
+
+/// Writes the body of an answer to `sink`, decompressed when it is compressed.
+pub(crate) fn receive(
+    body: Body,
+    sink: &mut File,
+    most_bytes: u64,
+    progress: &Progress,
+) -> Result<Fetched, BackupError> {
     if let Some(length) = body.content_length() {
         progress.set_total(length);
         if length / 2 > most_bytes {
@@ -56,7 +65,8 @@ pub(crate) fn fetch(
     )
 }
 
-fn agent(url: &RemoteUrl) -> Agent {
+/// A client for one host, which redirects lead away from at most that often.
+pub(crate) fn agent(host: &str, redirects: u32) -> Agent {
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(tls::provider())
@@ -65,12 +75,12 @@ fn agent(url: &RemoteUrl) -> Agent {
         ))
         .build();
     // What runs on this machine is never behind a proxy.
-    let local = url.host() == "localhost" || url.host().parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     Agent::config_builder()
         .http_status_as_error(false)
         .tls_config(tls)
         .proxy(if local { None } else { Proxy::try_from_env() })
-        .max_redirects(REDIRECTS)
+        .max_redirects(redirects)
         .redirect_auth_headers(RedirectAuthHeaders::Never)
         .accept_encoding("identity")
         .user_agent("pilothouse")
@@ -92,8 +102,12 @@ const fn kind_of(status: u16) -> FailureKind {
 }
 
 fn request_error(url: &RemoteUrl, error: &ureq::Error) -> BackupError {
-    let what = format!("cannot download {}", url.shown());
-    let cause = match error {
+    BackupError::connection(format!("cannot download {}", url.shown()), cause(error))
+}
+
+/// What went wrong, without the URL.
+pub(crate) fn cause(error: &ureq::Error) -> String {
+    match error {
         ureq::Error::Io(error) => plain(error),
         ureq::Error::Timeout(_) => "it took too long".to_owned(),
         ureq::Error::HostNotFound => "the host is not known".to_owned(),
@@ -102,8 +116,7 @@ fn request_error(url: &RemoteUrl, error: &ureq::Error) -> BackupError {
         ureq::Error::Rustls(error) => error.to_string(),
         ureq::Error::BadUri(_) => "a redirect leads nowhere".to_owned(),
         _ => "the server does not speak HTTP as it should".to_owned(),
-    };
-    BackupError::connection(what, cause)
+    }
 }
 
 fn plain(error: &io::Error) -> String {

@@ -1,4 +1,5 @@
-//! Where datasets are written to and read from: directories, FTP servers, and for reading also HTTP servers.
+//! Where datasets are written to and read from: directories, FTP servers, buckets of S3-compatible services, and for reading also HTTP
+//! servers.
 //!
 //! - [`store`] compresses a file of an engine into a backup; [`fetch`] brings one back, plain or compressed.
 //! - [`check_writable`] tries a target before it is accepted; [`prune`] keeps a retention; [`next_due`] is the schedule.
@@ -18,6 +19,7 @@ mod http;
 mod location;
 mod name;
 mod progress;
+mod s3;
 mod schedule;
 mod tls;
 mod transfer;
@@ -27,5 +29,6 @@ pub use error::{BackupError, FailureKind};
 pub use location::{OpenedLocation, RemoteUrl, Scheme};
 pub use name::{FileName, Part};
 pub use progress::Progress;
+pub use s3::S3Bucket;
 pub use schedule::{next_due, retry_delay};
 pub use transfer::{Fetched, Pruned, Stored, check_readable, check_writable, fetch, prune, store};

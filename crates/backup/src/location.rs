@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pilothouse_model::Secret;
+use pilothouse_model::{ObjectPath, Secret};
 
-use crate::{BackupError, FailureKind, FileAccess};
+use crate::{BackupError, FailureKind, FileAccess, S3Bucket};
 
 /// A `model::Location` with its secret opened.
 #[derive(Clone, Debug)]
@@ -22,6 +22,13 @@ pub enum OpenedLocation {
     Url {
         /// The URL.
         url: Secret,
+    },
+    /// Objects of a bucket whose keys begin with a path, or one object to read.
+    S3 {
+        /// The bucket.
+        bucket: Arc<S3Bucket>,
+        /// What keys begin with, or the key.
+        path: ObjectPath,
     },
 }
 

@@ -1,8 +1,9 @@
 //! Seeing how far a transfer is, and stopping it.
 
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::{BackupError, FailureKind};
 
@@ -17,7 +18,15 @@ struct Shared {
     done: AtomicU64,
     /// 0 while unknown.
     total: AtomicU64,
-    cancelled: AtomicBool,
+    cancelled: Mutex<bool>,
+    /// Wakes whoever pauses.
+    cancelling: Condvar,
+}
+
+impl Shared {
+    fn cancelled(&self) -> MutexGuard<'_, bool> {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Progress {
@@ -45,7 +54,8 @@ impl Progress {
 
     /// Stops the transfer soon: it then ends with [`FailureKind::Cancelled`] and leaves nothing behind.
     pub fn cancel(&self) {
-        self.shared.cancelled.store(true, Relaxed);
+        *self.shared.cancelled() = true;
+        self.shared.cancelling.notify_all();
     }
 
     pub(crate) fn set_total(&self, bytes: u64) {
@@ -53,10 +63,21 @@ impl Progress {
     }
 
     pub(crate) fn check(&self) -> Result<(), BackupError> {
-        if self.shared.cancelled.load(Relaxed) {
-            return Err(BackupError::new(FailureKind::Cancelled, "the transfer was stopped"));
+        if *self.shared.cancelled() {
+            Err(stopped())
+        } else {
+            Ok(())
         }
-        Ok(())
+    }
+
+    /// Waits before something is tried again; shorter when the transfer is stopped.
+    pub(crate) fn pause(&self, length: Duration) -> Result<(), BackupError> {
+        let waiting = self
+            .shared
+            .cancelling
+            .wait_timeout_while(self.shared.cancelled(), length, |cancelled| !*cancelled);
+        let (cancelled, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        if *cancelled { Err(stopped()) } else { Ok(()) }
     }
 
     fn add(&self, bytes: u64) {
@@ -114,6 +135,10 @@ impl<R: Read> Read for Metered<R> {
             io::Error::other("reading stopped")
         })
     }
+}
+
+fn stopped() -> BackupError {
+    BackupError::new(FailureKind::Cancelled, "the transfer was stopped")
 }
 
 pub(crate) fn too_large() -> BackupError {

@@ -16,6 +16,7 @@ use crate::ftp::FtpTarget;
 use crate::location::{OpenedLocation, RemoteUrl, Scheme};
 use crate::name::{Found, recognise};
 use crate::progress::Progress;
+use crate::s3::S3Target;
 use crate::{BackupError, FailureKind, FileName, http};
 
 /// How old a file that was never completed must be before it counts as left behind.
@@ -78,6 +79,7 @@ pub async fn check_writable(location: &OpenedLocation) -> Result<(), BackupError
 pub async fn check_readable(location: &OpenedLocation) -> Result<(), BackupError> {
     match location {
         OpenedLocation::Url { url } => RemoteUrl::parse(url.expose()).map(drop),
+        OpenedLocation::S3 { bucket, path } => crate::s3::check_names_object(bucket, path),
         OpenedLocation::Directory { path, access } => {
             let (path, access) = (path.clone(), Arc::clone(access));
             blocking(&Progress::new(), move |_| {
@@ -130,6 +132,7 @@ pub async fn fetch(
                     Scheme::Ftp | Scheme::Ftps => crate::ftp::fetch(&url, sink, most_bytes, progress),
                 }
             }
+            OpenedLocation::S3 { bucket, path } => crate::s3::fetch(bucket, path, sink, most_bytes, progress),
         })
     })
     .await
@@ -206,6 +209,7 @@ async fn with_target<T: Send + 'static>(
             }
             work(&mut FtpTarget::open(url, progress)?)
         }
+        OpenedLocation::S3 { bucket, path } => work(&mut S3Target::open(&bucket, path)),
     })
     .await
 }

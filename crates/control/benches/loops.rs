@@ -152,6 +152,7 @@ async fn control(world: &World, store: Store, keyring: &Keyring, scratch: &Path)
             drain_timeout: Duration::from_millis(50),
             scratch_dir: scratch.to_owned(),
             file_access: Arc::default(),
+            buckets: std::collections::BTreeMap::new(),
             policy: Policy {
                 idle_pause: Duration::from_secs(3600),
                 ..Policy::default()

@@ -1,5 +1,6 @@
 //! The handle that dialects hold, and what it is made of.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pilothouse_backup::FileAccess;
+use pilothouse_backup::{FileAccess, S3Bucket};
 use pilothouse_engine::Engines;
 use pilothouse_gateway_protocol::Gateway;
 use pilothouse_model::{
-    DatabaseId, EngineKind, Histogram, Host, HostFacts, HostId, InstalledEngine, MachineLoad, Sealed, Secret, Subject,
-    Tenant, TenantId, TenantName, Timestamp,
+    BucketName, DatabaseId, EngineKind, Histogram, Host, HostFacts, HostId, InstalledEngine, MachineLoad, Sealed,
+    Secret, Subject, Tenant, TenantId, TenantName, Timestamp,
 };
 use pilothouse_planner::Policy;
 use pilothouse_runtime::Runtime;
@@ -58,6 +59,8 @@ pub struct ControlSettings {
     pub scratch_dir: PathBuf,
     /// What transfers may touch of the files of this machine.
     pub file_access: Arc<FileAccess>,
+    /// Buckets that transfers may use by name.
+    pub buckets: BTreeMap<BucketName, Arc<S3Bucket>>,
     /// Rules of decisions.
     pub policy: Policy,
     /// Databases worked on at once.

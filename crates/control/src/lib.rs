@@ -58,7 +58,7 @@ pub use groups::{CreateGroup, GroupChange};
 pub use hosts::HostChange;
 pub use ids::{IdScheme, IdSchemes, SubjectKind};
 pub use lanes::{Pending, Processed, Processor, Refusal, Settlement};
-pub use pilothouse_backup::{FileAccess, FileAccount};
+pub use pilothouse_backup::{FileAccess, FileAccount, S3Bucket};
 pub use pilothouse_engine::Reply;
 pub use pilothouse_gateway_protocol::EndpointLoad;
 pub use pilothouse_store::{View, WireId};

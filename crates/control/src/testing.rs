@@ -53,6 +53,7 @@ fn settings(directory: &Path) -> ControlSettings {
         drain_timeout: Duration::from_millis(50),
         scratch_dir: directory.join("scratch"),
         file_access: Arc::default(),
+        buckets: std::collections::BTreeMap::new(),
         policy: Policy::default(),
         concurrent_passes: 8,
     }

@@ -47,7 +47,7 @@ pub use id::{
 };
 pub use layout::{FailoverIntent, Layout, Lineage, Management, Server, ServerPorts, Shard, SlotRange};
 pub use lifecycle::Lifecycle;
-pub use name::{DatabaseName, Dialect, NameError, TenantName};
+pub use name::{BucketName, DatabaseName, Dialect, NameError, ObjectPath, TenantName};
 pub use observation::{
     ClusterFacts, ClusterPeer, Liveness, Observation, ProcessState, ReplicationFacts, Role as ServerRole, ServerFacts,
     ServerObservation, SyncProgress,
@@ -57,7 +57,7 @@ pub use secret::{Sealed, Secret};
 pub use slots::SlotSet;
 pub use spec::{
     AccessSpec, BackupSchedule, ClientAuthentication, DatabaseSpec, EvictionPolicy, FsyncPolicy, Location, LogLimits,
-    NetworkSpec, Persistence, ReplicaSource, ReplicaSync, SnapshotRule, TlsMode,
+    NetworkSpec, Persistence, ReplicaSource, ReplicaSync, S3Access, SnapshotRule, TlsMode,
 };
 pub use tenant::Tenant;
 pub use time::Timestamp;

@@ -21,6 +21,9 @@ pub enum NameError {
     /// The first or last character is not a letter or digit.
     #[error("must begin and end with a letter or a digit")]
     Edge,
+    /// Parts between slashes that lead nowhere, or elsewhere.
+    #[error("must have no slash at its ends and no part that is empty, . or ..")]
+    Part,
 }
 
 macro_rules! names {
@@ -71,6 +74,11 @@ names! {
     DatabaseName(printable),
     /// Name of a [`crate::Tenant`]: 1 to 64 of `a–z A–Z 0–9 - _ .`, edges alphanumeric.
     TenantName(label),
+    /// Name of a bucket of an S3-compatible service: 1 to 255 of `a–z A–Z 0–9 - _ .`, edges alphanumeric. Services are stricter.
+    BucketName(bucket),
+    /// A place in a bucket: up to 900 bytes without control characters, in parts between slashes. Empty is the bucket itself. The rest
+    /// of the 1024 bytes that services take is for names of files.
+    ObjectPath(object_path),
 }
 
 fn length(text: &str, max: usize) -> Result<(), NameError> {
@@ -91,6 +99,36 @@ fn printable(text: &str) -> Result<(), NameError> {
 
 fn label(text: &str) -> Result<(), NameError> {
     length(text, 64)?;
+    plain(text)
+}
+
+fn bucket(text: &str) -> Result<(), NameError> {
+    length(text, 255)?;
+    plain(text)
+}
+
+fn object_path(text: &str) -> Result<(), NameError> {
+    const MAX: usize = 900;
+    if text.is_empty() {
+        return Ok(());
+    }
+    if text.len() > MAX {
+        return Err(NameError::Length {
+            max: MAX,
+            actual: text.len(),
+        });
+    }
+    if let Some(c) = text.chars().find(|c| c.is_control()) {
+        return Err(NameError::Character(c));
+    }
+    // A URL with such a part names another object than the one that was meant.
+    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(NameError::Part);
+    }
+    Ok(())
+}
+
+fn plain(text: &str) -> Result<(), NameError> {
     if let Some(c) = text
         .chars()
         .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
@@ -155,6 +193,31 @@ mod tests {
         for bad in ["", "-a", "a-", "a b", "ä", &"x".repeat(65)] {
             assert!(TenantName::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn object_paths_name_what_they_say() {
+        for good in ["", "a", "backups/orders 1/ü", "a.b/..c/d..", &"x".repeat(900)] {
+            assert!(ObjectPath::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            "a/../b",
+            ".",
+            "..",
+            "a/.",
+            "a\nb",
+            &"x".repeat(901),
+        ] {
+            assert!(ObjectPath::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["", ".", "..", "a/b", "-a", "a b"] {
+            assert!(BucketName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(BucketName::parse("my-backups.example_1").is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, EngineKind, EngineVersion, RoleBinding, Sealed};
+use crate::{BucketName, Cidr, EngineKind, EngineVersion, ObjectPath, RoleBinding, Sealed};
 
 /// Everything about a database that has an effect and was asked for. All sizes in bytes, all durations in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -262,4 +262,37 @@ pub enum Location {
         /// The URL without user name and password, to be shown.
         shown: String,
     },
+    /// A bucket of an S3-compatible service.
+    S3 {
+        /// The bucket; without `access` the name of a configured one.
+        bucket: BucketName,
+        /// What keys there begin with; when reading, the key.
+        path: ObjectPath,
+        /// Which service, and as whom. `None`: as configured for the bucket.
+        access: Option<S3Access>,
+    },
+}
+
+impl Location {
+    /// The place as it may be shown: without secrets.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Directory { path } => path.display().to_string(),
+            Self::Url { shown, .. } => shown.clone(),
+            Self::S3 { bucket, path, .. } => format!("s3://{bucket}/{path}"),
+        }
+    }
+}
+
+/// How to get at a bucket that is not configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct S3Access {
+    /// Address of the service: `https://HOST` or `http://HOST:PORT`.
+    pub endpoint: String,
+    /// Its region.
+    pub region: String,
+    /// The public half of the key.
+    pub access_key: String,
+    /// Its secret half.
+    pub secret_key: Sealed,
 }

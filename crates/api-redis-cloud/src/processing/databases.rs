@@ -31,7 +31,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     if drafted.document.holds_subscription {
         check_pending(task, Some(found.number))?;
     }
-    bring_certificate(task, &drafted.spec).await?;
+    prepare(task, &drafted.spec, None).await?;
     let caller = settling_creation(task, &found, &drafted.name);
     let command = CreateDatabase {
         name: drafted.name,
@@ -62,12 +62,23 @@ pub(super) fn settling_creation(task: &Task<'_>, found: &Subscription, name: &Da
     })
 }
 
-/// Databases with TLS need a certificate to show.
-pub(super) async fn bring_certificate(task: &Task<'_>, spec: &DatabaseSpec) -> Result<(), TaskError> {
-    if spec.network.tls == TlsMode::Enabled {
+/// What a database must find when it comes: a certificate to show with TLS, and a place that takes its backups. A place is tried when it is
+/// named, not first when a backup is due.
+pub(super) async fn prepare(
+    task: &Task<'_>,
+    wanted: &DatabaseSpec,
+    before: Option<&DatabaseSpec>,
+) -> Result<(), TaskError> {
+    if wanted.network.tls == TlsMode::Enabled {
         task.app.ensure_endpoint_certificate().await?;
     }
-    Ok(())
+    let place = |spec: &DatabaseSpec| spec.backup.as_ref().map(|backup| backup.location.clone());
+    match &wanted.backup {
+        Some(backup) if backup.enabled && before.and_then(place).as_ref() != Some(&backup.location) => {
+            Ok(task.app.control().check_writable(&backup.location).await?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Steps of capacity that the subscription must grow by to hold so many bytes more.
@@ -187,7 +198,7 @@ pub(super) async fn update(task: &Task<'_>) -> Outcome {
         let price = show::price(drafted.name.as_str(), region, copies);
         return Ok(Processed::Answered(json!({ "resource": { "pricing": [price] } })));
     }
-    bring_certificate(task, &drafted.spec).await?;
+    prepare(task, &drafted.spec, Some(&database.spec)).await?;
     let command = UpdateDatabase {
         name: drafted.name,
         spec: drafted.spec,

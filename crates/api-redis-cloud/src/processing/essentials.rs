@@ -4,9 +4,7 @@ use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed, Re
 use pilothouse_model::{Persistence, Subject, TlsMode};
 use serde_json::json;
 
-use super::databases::{
-    answer, around, bring_certificate, check_name, known, largest_use, locate_active, settling_creation,
-};
+use super::databases::{answer, around, check_name, known, largest_use, locate_active, prepare, settling_creation};
 use super::subscriptions::find_active;
 use super::view::{Subscription, subscriptions};
 use super::{Outcome, Task};
@@ -223,7 +221,7 @@ pub(super) async fn create_database(task: &Task<'_>) -> Outcome {
     let drafted = asked::create(&request, &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), None)?;
     asked::check_plan(&drafted.spec, &document.plan)?;
-    bring_certificate(task, &drafted.spec).await?;
+    prepare(task, &drafted.spec, None).await?;
     let caller = settling_creation(task, &found, &drafted.name);
     let command = CreateDatabase {
         name: drafted.name,
@@ -248,7 +246,7 @@ pub(super) async fn update_database(task: &Task<'_>) -> Outcome {
     let drafted = asked::update(&request, &view.database, &known(task, &view), &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), Some(&view))?;
     asked::check_plan(&drafted.spec, &document.plan)?;
-    bring_certificate(task, &drafted.spec).await?;
+    prepare(task, &drafted.spec, Some(&view.database.spec)).await?;
     let command = UpdateDatabase {
         name: drafted.name,
         spec: drafted.spec,

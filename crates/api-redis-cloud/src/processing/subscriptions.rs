@@ -6,7 +6,7 @@ use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed};
 use pilothouse_model::{Cidr, DatabaseName, Subject};
 use serde_json::{Value, json};
 
-use super::databases::bring_certificate;
+use super::databases::prepare;
 use super::view::{Subscription, subscription, subscriptions};
 use super::{Outcome, Task};
 use crate::call::Family;
@@ -43,7 +43,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     }
     check_pending(task, None)?;
     for drafted in &plan {
-        bring_certificate(task, &drafted.spec).await?;
+        prepare(task, &drafted.spec, None).await?;
     }
     document.steps = size::steps(bytes, task.app.options().capacity_step_gb);
     let databases = plan

@@ -133,13 +133,22 @@ pub(super) async fn import(task: &Task<'_>) -> Outcome {
                 "an ftp source reads ftp://…",
             ));
         }
+        Some("aws-s3") if uri.starts_with("s3://") => {
+            asked::bucket(uri, control).map_err(|why| TaskError::new("DATABASE_IMPORT_S3_BAD_URI", why))?
+        }
+        Some("aws-s3") => {
+            return Err(TaskError::new(
+                "DATABASE_IMPORT_S3_BAD_URI",
+                "an aws-s3 source reads s3://BUCKET/KEY",
+            ));
+        }
         _ if uri.starts_with("file://") => Location::Directory {
             path: uri.trim_start_matches("file://").into(),
         },
         _ => {
             return Err(TaskError::new(
                 "DATABASE_INVALID_IMPORT_SOURCE_TYPE",
-                "files are imported from http, ftp and file locations here",
+                "files are imported from http, ftp, aws-s3 and file locations here",
             ));
         }
     };

@@ -162,7 +162,7 @@ fn backup(view: &DatabaseView) -> Value {
     let hours = schedule.interval_seconds / 3600;
     let destination = match &schedule.location {
         pilothouse_model::Location::Directory { path } => format!("file://{}", path.display()),
-        pilothouse_model::Location::Url { shown, .. } => shown.clone(),
+        elsewhere => elsewhere.shown(),
     };
     let mut shown = json!({
         "enableRemoteBackup": true,

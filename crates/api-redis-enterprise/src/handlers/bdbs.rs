@@ -8,7 +8,9 @@ use pilothouse_api::{JsonObject, Response};
 use pilothouse_control::{
     Accepted, ControlError, CreateDatabase, DatabaseView, DocumentWrite, Field, RequestOptions, UpdateDatabase,
 };
-use pilothouse_model::{AclRuleId, AnswerPoint, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Subject};
+use pilothouse_model::{
+    AclRuleId, AnswerPoint, BucketName, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Subject,
+};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -278,6 +280,16 @@ impl Core for App {
 
     fn acl_rule(&self, uid: u64) -> Option<AclRuleId> {
         ids::acl_rule(self.control(), uid)
+    }
+
+    fn s3_url(&self) -> Option<String> {
+        let settings = self.settings();
+        let url = settings.cluster.get("s3_url").and_then(Value::as_str);
+        url.filter(|url| !url.is_empty()).map(str::to_owned)
+    }
+
+    fn has_bucket(&self, name: &BucketName) -> bool {
+        self.control().configured_bucket(name).is_ok()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pilothouse_api::{JsonObject, MinimumTls, StatusCode};
+use pilothouse_control::S3Bucket;
 use pilothouse_model::{Secret, Subject, Timestamp};
 use serde_json::{Value, json};
 
@@ -161,19 +162,35 @@ fn check_honoured(changes: &JsonObject) -> Result<(), Failure> {
     {
         return refused("reserve ports with endpoints.port_range in the configuration of the control plane");
     }
-    if changes
-        .get("s3_url")
-        .and_then(Value::as_str)
-        .is_some_and(|url| !url.is_empty())
-    {
-        return refused("backups to S3 are not available on this cluster");
-    }
+    check_s3(changes)?;
     if changes
         .get("email_from")
         .and_then(Value::as_str)
         .is_some_and(|sender| !sender.is_empty() && !mail::is_sender(sender))
     {
         return refused("email_from must be an address that mail can be sent from");
+    }
+    Ok(())
+}
+
+fn check_s3(changes: &JsonObject) -> Result<(), Failure> {
+    let text = |name: &str| {
+        changes
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let refused = |why: String| Err(Failure::not_acceptable("invalid_configuration", why));
+    if let Some(url) = text("s3_url")
+        && let Err(error) = S3Bucket::check_endpoint(url)
+    {
+        return refused(format!("s3_url: {error}"));
+    }
+    if text("s3_ca_cert").is_some() {
+        return refused("add the authority of S3 to the certificates that this machine trusts".to_owned());
+    }
+    if changes.get("s3_certificate_verification") == Some(&Value::Bool(false)) {
+        return refused("the certificate of S3 is always verified; s3_url may begin with http://".to_owned());
     }
     Ok(())
 }

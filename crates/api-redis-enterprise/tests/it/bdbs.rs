@@ -412,7 +412,9 @@ async fn transfers_are_checked_before_they_begin() {
     let export = "/v1/bdbs/1/actions/export";
     assert_eq!(cluster.post(export, &json!({})).await.refused(400), "missing_field");
     let s3 = json!({"export_location": {"type": "s3", "bucket_name": "b"}});
-    assert_eq!(cluster.post(export, &s3).await.refused(406), "unsupported_location");
+    assert_eq!(cluster.post(export, &s3).await.refused(400), "invalid_schema");
+    let gs = json!({"export_location": {"type": "gs", "bucket_name": "b"}});
+    assert_eq!(cluster.post(export, &gs).await.refused(406), "unsupported_location");
     let import = "/v1/bdbs/1/actions/import";
     let two = json!([{"type": "mount_point", "path": "/a.rdb"}, {"type": "mount_point", "path": "/b.rdb"}]);
     assert_eq!(

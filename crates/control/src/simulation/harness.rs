@@ -433,6 +433,7 @@ fn settings(scratch_dir: PathBuf) -> ControlSettings {
         drain_timeout: Duration::from_millis(20),
         scratch_dir,
         file_access: Arc::default(),
+        buckets: std::collections::BTreeMap::new(),
         policy: Policy {
             creation_deadline: Duration::from_secs(600),
             ..Policy::default()

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use pilothouse_backup::OpenedLocation;
+use pilothouse_backup::{OpenedLocation, S3Bucket};
 use pilothouse_model::{
-    Database, DatabaseId, DatabaseName, Location, Operation, OperationId, OperationKind, OperationResult, Severity,
-    Timestamp, Transfer, TransferKind, TransferPhase,
+    BucketName, Database, DatabaseId, DatabaseName, Location, Operation, OperationId, OperationKind, OperationResult,
+    S3Access, Severity, Timestamp, Transfer, TransferKind, TransferPhase,
 };
 use pilothouse_store::{Transaction, Urgency};
 
 use super::{Done, Failure, Halt};
-use crate::{Control, ControlError, events, fault, operations};
+use crate::{Control, ControlError, Field, events, fault, operations};
 
 /// A transfer that is to be carried out, as it was when it was taken up.
 pub(super) struct Job {
@@ -103,10 +103,7 @@ impl Job {
 
     /// The places as they may be shown.
     fn shown(&self) -> String {
-        let shown = self.transfer.locations.iter().map(|location| match location {
-            Location::Directory { path } => path.display().to_string(),
-            Location::Url { shown, .. } => shown.clone(),
-        });
+        let shown = self.transfer.locations.iter().map(Location::shown);
         shown.collect::<Vec<_>>().join(", ")
     }
 
@@ -305,5 +302,23 @@ pub(super) fn opened(control: &Control, location: &Location) -> Result<OpenedLoc
         Location::Url { url, .. } => OpenedLocation::Url {
             url: control.open(url)?,
         },
+        Location::S3 { bucket, path, access } => OpenedLocation::S3 {
+            bucket: match access {
+                Some(access) => Arc::new(given_bucket(control, bucket, access)?),
+                None => control.configured_bucket(bucket)?,
+            },
+            path: path.clone(),
+        },
     })
+}
+
+fn given_bucket(control: &Control, name: &BucketName, access: &S3Access) -> Result<S3Bucket, ControlError> {
+    let S3Access {
+        endpoint,
+        region,
+        access_key,
+        secret_key,
+    } = access;
+    let bucket = S3Bucket::new(endpoint, region, name, false, access_key, &control.open(secret_key)?);
+    bucket.map_err(|error| ControlError::invalid(Field::Location, error.to_string()))
 }

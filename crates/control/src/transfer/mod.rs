@@ -32,9 +32,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pilothouse_backup::BackupError;
+use pilothouse_backup::{BackupError, S3Bucket};
 use pilothouse_engine::EngineError;
-use pilothouse_model::{Database, DatabaseId, Location, TransferKind};
+use pilothouse_model::{BucketName, Database, DatabaseId, Location, TransferKind};
 use pilothouse_runtime::RuntimeError;
 use tokio::sync::Semaphore;
 
@@ -91,6 +91,15 @@ impl Control {
             Err(_) => "the place for backups does not answer in time".to_owned(),
         };
         Err(ControlError::invalid(Field::Backup, why))
+    }
+
+    /// The bucket that is configured under that name.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] when there is none.
+    pub fn configured_bucket(&self, name: &BucketName) -> Result<Arc<S3Bucket>, ControlError> {
+        let bucket = self.0.settings.buckets.get(name).map(Arc::clone);
+        bucket.ok_or_else(|| ControlError::invalid(Field::Location, format!("no bucket {name} is configured")))
     }
 
     /// How many scheduled backups may run at once.

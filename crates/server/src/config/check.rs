@@ -1,5 +1,7 @@
 //! From raw values to the checked [`Configuration`]. Every problem is collected, so that one start shows all of them. Pure.
 
+mod backup;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,16 +11,15 @@ use pilothouse_model::{Cidr, EngineKind, Secret, TenantName};
 use tracing_subscriber::EnvFilter;
 
 use super::checked::{
-    Admin, Backup, Bootstrap, Configuration, Endpoints, Engines, Globo, GloboEnvironment, GloboInfra, GloboPlan,
-    GloboTeam, Health, KvrocksCompat, KvrocksController, Listen, Placement, RedisCloud, RedisCloudAccount,
-    RedisCloudPlan, RedisEnterprise, RunAs, S3, Server, Tls, TlsPair, Trove, TroveAuth, TroveFlavor, TroveProject,
-    TroveToken, TroveUser,
+    Admin, Bootstrap, Configuration, Endpoints, Engines, Globo, GloboEnvironment, GloboInfra, GloboPlan, GloboTeam,
+    Health, KvrocksCompat, KvrocksController, Listen, Placement, RedisCloud, RedisCloudAccount, RedisCloudPlan,
+    RedisEnterprise, RunAs, Server, Tls, TlsPair, Trove, TroveAuth, TroveFlavor, TroveProject, TroveToken, TroveUser,
 };
 use super::error::{ConfigError, Origin};
 use super::layers::origin_of;
 use super::raw::{
-    RawBackup, RawConfiguration, RawGlobo, RawKvrocksController, RawListen, RawRedisCloud, RawRedisEnterprise,
-    RawSecret, RawServer, RawTlsPair, RawTrove,
+    RawConfiguration, RawGlobo, RawKvrocksController, RawListen, RawRedisCloud, RawRedisEnterprise, RawSecret,
+    RawServer, RawTlsPair, RawTrove,
 };
 use super::value::{PortRange, duration, listener, port_range, size};
 
@@ -442,30 +443,6 @@ impl Checker<'_> {
             });
         }
         globo
-    }
-
-    fn backup(&mut self, raw: &RawBackup) -> Backup {
-        let mut s3 = Vec::new();
-        for (index, bucket) in raw.s3.iter().enumerate() {
-            let key = format!("backup.s3[{index}]");
-            self.non_empty(&format!("{key}.bucket"), &bucket.bucket);
-            if !bucket.endpoint.starts_with("https://") && !bucket.endpoint.starts_with("http://") {
-                let problem = format!("is {:?}; allowed: http://HOST:PORT or https://HOST", bucket.endpoint);
-                self.refuse(&format!("{key}.endpoint"), problem);
-            }
-            s3.push(S3 {
-                name: text(&bucket.name).unwrap_or_else(|| bucket.bucket.clone()),
-                endpoint: bucket.endpoint.clone(),
-                region: bucket.region.clone(),
-                bucket: bucket.bucket.clone(),
-                access_key: self.secret(&format!("{key}.access_key"), &bucket.access_key),
-                secret_key: self.secret(&format!("{key}.secret_key"), &bucket.secret_key),
-            });
-        }
-        Backup {
-            local_root: (!raw.local_root.is_empty()).then(|| self.required_path("backup.local_root", &raw.local_root)),
-            s3,
-        }
     }
 
     fn tls(&mut self, raw: &RawConfiguration) -> Tls {

@@ -1,10 +1,13 @@
 //! The configuration after every check: what the rest of the program is given. Built once, by `check`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_model::{Cidr, EngineKind, Secret, TenantName};
+use pilothouse_control::S3Bucket;
+use pilothouse_model::{BucketName, Cidr, EngineKind, Secret, TenantName};
 
 use super::value::PortRange;
 
@@ -396,25 +399,8 @@ pub struct GloboTeam {
 pub struct Backup {
     /// The folder below which backups to local paths lie; `None` sets no limit.
     pub local_root: Option<PathBuf>,
-    /// Buckets.
-    pub s3: Vec<S3>,
-}
-
-/// `[[backup.s3]]`
-#[derive(Clone, Debug)]
-pub struct S3 {
-    /// What it is called.
-    pub name: String,
-    /// The address of the service.
-    pub endpoint: String,
-    /// Its region.
-    pub region: String,
-    /// The bucket.
-    pub bucket: String,
-    /// Key.
-    pub access_key: Secret,
-    /// Its secret.
-    pub secret_key: Secret,
+    /// Buckets, by the names that requests use.
+    pub s3: BTreeMap<BucketName, Arc<S3Bucket>>,
 }
 
 /// `[tls]`: certificates by listener. The Redis Enterprise listener makes its own when it has none; every other one is plain then.

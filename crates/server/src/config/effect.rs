@@ -37,10 +37,6 @@ fn problem(raw: &RawConfiguration, key: &str) -> Option<String> {
         ("engines", "warm") if raw.engines.warm != 0 => Some(
             "is not supported by this version, which keeps no servers ready ahead of demand; leave it out".to_owned(),
         ),
-        ("backup", "s3") if !raw.backup.s3.is_empty() => Some(
-            "is not supported by this version; leave it out, and name the bucket in the request for a backup"
-                .to_owned(),
-        ),
         ("endpoints", "address_pool") => Some(
             "has no effect in this version, in which every database has a port of its own; leave it out".to_owned(),
         ),

@@ -19,7 +19,7 @@ pub use check::DEFAULT_RUN_AS;
 pub use checked::{
     Admin, Backup, Bootstrap, Configuration, Endpoints, Engines, Globo, GloboEnvironment, GloboInfra, GloboPlan,
     GloboTeam, Health, KvrocksCompat, KvrocksController, Listen, Placement, RedisCloud, RedisCloudAccount,
-    RedisCloudPlan, RedisEnterprise, RunAs, S3, Server, Tls, TlsPair, Trove, TroveAuth, TroveFlavor, TroveProject,
+    RedisCloudPlan, RedisEnterprise, RunAs, Server, Tls, TlsPair, Trove, TroveAuth, TroveFlavor, TroveProject,
     TroveToken, TroveUser,
 };
 pub use effect::is_served;

@@ -251,6 +251,7 @@ sections! {
         endpoint: String = String::new(),
         region: String = "us-east-1".into(),
         bucket: String = String::new(),
+        path_style: bool = true,
         access_key: RawSecret = RawSecret::default(),
         secret_key: RawSecret = RawSecret::default(),
     }

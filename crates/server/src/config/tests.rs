@@ -249,6 +249,18 @@ fn wrong_values_are_refused_with_key_and_what_is_allowed() {
             "[[backup.s3]]\nbucket = 'b'\nendpoint = 'host'",
             ["backup.s3[0].endpoint", "https://"],
         ),
+        (
+            "[[backup.s3]]\nbucket = 'b/c'\nendpoint = 'https://host'\naccess_key = 'a'\nsecret_key = 's'",
+            ["backup.s3[0].bucket", "must not contain"],
+        ),
+        (
+            "[[backup.s3]]\nbucket = 'b'\nendpoint = 'http://127.0.0.1:9'\naccess_key = 'a'\nsecret_key = 's'\npath_style = false",
+            ["backup.s3[0].bucket", "before its host"],
+        ),
+        (
+            "[[backup.s3]]\nbucket = 'b'\nendpoint = 'https://host'\nsecret_key = 's'",
+            ["backup.s3[0].access_key", "missing"],
+        ),
         ("[tls.globo]\ncert = 'x'", ["tls.globo.key", "missing"]),
         ("[tls]\nglobo = 'x'", ["tls.globo", "section"]),
     ] {
@@ -270,10 +282,6 @@ fn wrong_values_are_refused_with_key_and_what_is_allowed() {
 fn keys_without_effect_are_refused_where_they_are_set() {
     for (file, key) in [
         ("[engines]\nwarm = 2", "engines.warm"),
-        (
-            "[[backup.s3]]\nbucket = 'b'\nendpoint = 'https://host'\naccess_key = 'a'\nsecret_key = 's'",
-            "backup.s3",
-        ),
         ("[endpoints]\naddress_pool = '127.77.0.0/16'", "endpoints.address_pool"),
         ("[listen]\ntrove = '127.0.0.1:8779'", "listen.trove"),
         ("[listen]\nglobo = '127.0.0.1:8000'", "listen.globo"),
@@ -289,6 +297,7 @@ fn keys_without_effect_are_refused_where_they_are_set() {
     for harmless in [
         "[engines]\nwarm = 0",
         "[backup]\ns3 = []",
+        "[[backup.s3]]\nbucket = 'b'\nendpoint = 'https://host'\naccess_key = 'a'\nsecret_key = 's'",
         "[[redis_cloud.accounts]]\naccess_key = 'a'\nsecret_key = 's'",
         "[[redis_cloud.plans]]\nname = '250MB'\nmemory = '250mb'",
         "[listen]\ntrove = 'off'\nglobo = 'off'\nredis_cloud = 'off'\nkvrocks_controller = 'off'",

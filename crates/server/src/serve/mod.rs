@@ -179,6 +179,7 @@ fn settings(configuration: &Configuration, data_dir: &DataDir) -> anyhow::Result
         drain_timeout: DRAIN_TIMEOUT,
         scratch_dir,
         file_access: Arc::new(file_access(configuration, data_dir)),
+        buckets: configuration.backup.s3.clone(),
         policy: Policy::default(),
         concurrent_passes: CONCURRENT_PASSES,
     })

@@ -1,7 +1,7 @@
 //! Scheduled backups, and where they go.
 
 use pilothouse_control::Control;
-use pilothouse_model::{BackupSchedule, Location, Secret};
+use pilothouse_model::{BackupSchedule, BucketName, Location, ObjectPath, Secret};
 
 use crate::error::TaskError;
 use crate::wire::database::{BackupInterval, DatabaseRequest, RemoteBackup};
@@ -80,7 +80,7 @@ fn remote_backup(
     }))
 }
 
-/// Where a backup goes: a directory of this machine, or a server that speaks FTP.
+/// Where a backup goes: a directory of this machine, a server that speaks FTP, or a configured bucket.
 pub(crate) fn location(path: &str, control: &Control) -> Result<Location, TaskError> {
     if let Some(directory) = path.strip_prefix("file://") {
         return Ok(Location::Directory { path: directory.into() });
@@ -91,10 +91,26 @@ pub(crate) fn location(path: &str, control: &Control) -> Result<Location, TaskEr
             shown: without_login(path),
         });
     }
+    if path.starts_with("s3://") {
+        return bucket(path, control).map_err(|why| TaskError::new("DATABASE_INVALID_BACKUP_PATH", why));
+    }
     Err(TaskError::new(
         "DATABASE_INVALID_BACKUP_STORAGE_TYPE",
-        "backups go to file:// and ftp:// locations here",
+        "backups go to file://, ftp:// and s3:// locations here",
     ))
+}
+
+/// `s3://BUCKET/PATH` in a bucket of the configuration.
+pub(crate) fn bucket(uri: &str, control: &Control) -> Result<Location, String> {
+    let place = uri
+        .strip_prefix("s3://")
+        .ok_or("a bucket is named by s3://BUCKET/PATH")?;
+    let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
+    let bucket = BucketName::parse(bucket).map_err(|error| format!("the name of the bucket {error}"))?;
+    let path = ObjectPath::parse(path.trim_matches('/')).map_err(|error| format!("the path in the bucket {error}"))?;
+    control.configured_bucket(&bucket).map_err(|error| error.to_string())?;
+    let access = None;
+    Ok(Location::S3 { bucket, path, access })
 }
 
 /// The URL without user name and password.

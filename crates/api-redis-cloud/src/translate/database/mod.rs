@@ -15,7 +15,7 @@ use pilothouse_model::{Cidr, DatabaseName, DatabaseSpec};
 use crate::documents::DatabaseDocument;
 use crate::plans::Plan;
 
-pub(crate) use backup::{location, without_login};
+pub(crate) use backup::{bucket, location, without_login};
 pub(crate) use create::create;
 pub(crate) use fixed::{check_plan, refuse_what_plans_lack};
 pub(crate) use sources::{PRIVATE_RANGES, allowed, ranges};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pilothouse_model::{Location, Secret};
+use pilothouse_model::{BucketName, Location, ObjectPath, S3Access, Secret};
 use serde_json::{Value, json};
 
 use super::Core;
@@ -27,7 +27,7 @@ impl Purpose {
 }
 
 /// Types that the product knows and this installation does not offer.
-const ABSENT: &[&str] = &["sftp", "s3", "gs", "abs", "swift", "azure", "google"];
+const ABSENT: &[&str] = &["sftp", "gs", "abs", "swift", "azure", "google"];
 /// Schemes that the product knows and this installation does not offer.
 const ABSENT_SCHEMES: &[&str] = &["ftps", "sftp", "redis", "rediss", "s3", "http", "https"];
 
@@ -69,6 +69,7 @@ pub(crate) fn parse(
         Value::Object(_) => match text("type")? {
             "mount_point" => directory(text("path")?, field),
             "url" => url(text("url")?, field, purpose, core, present),
+            "s3" => s3(value, field, purpose, core, present),
             absent if ABSENT.contains(&absent) => Err(unsupported(field, absent)),
             other => Err(Failure::invalid_schema(format!(
                 "{field} has the unknown type {other:?}"
@@ -132,10 +133,81 @@ fn url(
     })
 }
 
+/// The region when nobody names one.
+const S3_REGION: &str = "us-east-1";
+
+/// An object or a part of a bucket. With a key of its own at the service that the cluster's `s3_url` names, else at Amazon's; without one
+/// the bucket is one of the configuration's.
+fn s3(
+    value: &Value,
+    field: &str,
+    purpose: Purpose,
+    core: &dyn Core,
+    present: Option<&Location>,
+) -> Result<Location, Failure> {
+    let text = |key: &str| match value.get(key) {
+        None | Some(Value::Null) => Ok(""),
+        Some(Value::String(text)) if !text.chars().any(char::is_control) => Ok(text.as_str()),
+        Some(_) => Err(Failure::invalid_schema(format!("{field}: {key} must be a plain text"))),
+    };
+    let bucket = BucketName::parse(text("bucket_name")?)
+        .map_err(|error| Failure::invalid_schema(format!("{field}: bucket_name {error}")))?;
+    let directory = text("subdir")?.trim_matches('/');
+    let path = match (purpose, text("filename")?) {
+        (Purpose::Write, _) => directory.to_owned(),
+        (Purpose::Read, "") => return Err(Failure::invalid_schema(format!("{field} needs filename"))),
+        (Purpose::Read, file) => format!("{directory}/{file}").trim_start_matches('/').to_owned(),
+    };
+    let path = ObjectPath::parse(path)
+        .map_err(|error| Failure::invalid_schema(format!("{field}: subdir and filename {error}")))?;
+    let (access_key, secret) = (text("access_key_id")?, text("secret_access_key")?);
+    if access_key.is_empty() {
+        return if core.has_bucket(&bucket) {
+            let access = None;
+            Ok(Location::S3 { bucket, path, access })
+        } else {
+            let why = format!("{field} needs access_key_id: no such bucket is configured");
+            Err(Failure::invalid_schema(why))
+        };
+    }
+    let region = Some(text("region_name")?).filter(|name| !name.is_empty());
+    let region = region.unwrap_or(S3_REGION);
+    let before = match present {
+        Some(Location::S3 {
+            access: Some(access), ..
+        }) if access.access_key == access_key => Some(&access.secret_key),
+        _ => None,
+    };
+    // A secret is not shown, so whoever sends back what he was shown sends none.
+    let secret_key = match before {
+        Some(before) if secret.is_empty() || core.open(before)?.expose() == secret => before.clone(),
+        _ if secret.is_empty() => return Err(Failure::invalid_schema(format!("{field} needs secret_access_key"))),
+        _ => core.seal(&Secret::new(secret)),
+    };
+    let access = Some(S3Access {
+        endpoint: core
+            .s3_url()
+            .unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com")),
+        region: region.to_owned(),
+        access_key: access_key.to_owned(),
+        secret_key,
+    });
+    Ok(Location::S3 { bucket, path, access })
+}
+
 /// A location as it is shown: without credentials.
 pub(super) fn show(location: &Location) -> Value {
     match location {
         Location::Directory { path } => json!({"type": "mount_point", "path": path}),
         Location::Url { shown, .. } => json!({"type": "url", "url": shown}),
+        Location::S3 { bucket, path, access } => {
+            let mut shown = json!({"type": "s3", "bucket_name": bucket, "subdir": path});
+            if let Some(access) = access {
+                shown["access_key_id"] = json!(access.access_key);
+                shown["secret_access_key"] = json!("");
+                shown["region_name"] = json!(access.region);
+            }
+            shown
+        }
     }
 }

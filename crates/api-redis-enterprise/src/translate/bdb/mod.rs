@@ -20,7 +20,9 @@ mod version;
 use std::net::IpAddr;
 
 use pilothouse_api::JsonObject;
-use pilothouse_model::{AclRuleId, DatabaseName, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Timestamp};
+use pilothouse_model::{
+    AclRuleId, BucketName, DatabaseName, DatabaseSpec, InstalledEngine, RoleId, Sealed, Secret, Timestamp,
+};
 use serde_json::Value;
 
 use crate::error::Failure;
@@ -67,6 +69,10 @@ pub(crate) trait Core {
     fn generate(&self, length: usize) -> Secret;
     fn role(&self, uid: u64) -> Option<RoleId>;
     fn acl_rule(&self, uid: u64) -> Option<AclRuleId>;
+    /// Where S3 is, when the cluster's settings say so.
+    fn s3_url(&self) -> Option<String>;
+    /// Whether a bucket is configured under that name.
+    fn has_bucket(&self, name: &BucketName) -> bool;
 }
 
 impl Surroundings<'_> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use pilothouse_control::{DatabaseView, SourceStanding};
 use pilothouse_model::{
-    AclRuleId, Database, DatabaseId, Dialect, EngineKind, EngineVersion, EvictionPolicy, FsyncPolicy, HostId, Layout,
-    Lifecycle, Lineage, Location, Management, Observation, Persistence, ReplicaSync, RoleBinding, Server, ServerId,
-    ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, SyncProgress, TenantId, TlsMode, Transfer, TransferKind,
-    TransferPhase, TransferStatus,
+    AclRuleId, BucketName, Database, DatabaseId, Dialect, EngineKind, EngineVersion, EvictionPolicy, FsyncPolicy,
+    HostId, Layout, Lifecycle, Lineage, Location, Management, Observation, Persistence, ReplicaSync, RoleBinding,
+    Server, ServerId, ServerPorts, Shard, ShardId, SlotRange, SnapshotRule, SyncProgress, TenantId, TlsMode, Transfer,
+    TransferKind, TransferPhase, TransferStatus,
 };
 use serde_json::json;
 
@@ -31,6 +31,12 @@ impl Core for Fake {
     }
     fn acl_rule(&self, uid: u64) -> Option<AclRuleId> {
         (uid == 1).then(|| AclRuleId::from_bytes([1; 16]))
+    }
+    fn s3_url(&self) -> Option<String> {
+        Some("https://s3.example".to_owned())
+    }
+    fn has_bucket(&self, name: &BucketName) -> bool {
+        name.as_str() == "configured"
     }
 }
 
@@ -241,7 +247,7 @@ fn what_cannot_be_honoured_is_refused_with_its_code() {
         json!({"backup_interval": 60, "backup_interval_offset": 60, "backup_location": "/b"}),
         "invalid_configuration",
     );
-    for kind in ["sftp", "s3", "gs", "abs", "swift"] {
+    for kind in ["sftp", "gs", "abs", "swift"] {
         check(json!({"backup_location": {"type": kind}}), "unsupported_location");
     }
     check(
@@ -758,6 +764,58 @@ fn passwords_and_import_sources_never_stand_in_the_document() {
         (&json!(""), &json!(""))
     );
     assert_eq!(bdb["dataset_import_sources"], json!([]));
+}
+
+#[test]
+fn buckets_have_a_key_of_their_own_or_are_configured() {
+    let read = |value: &Value, purpose, present: Option<&Location>| location(value, "f", purpose, &Fake, present);
+    let asked = json!({"type": "s3", "bucket_name": "b", "subdir": "/a/b/", "filename": "x.rdb.gz",
+        "access_key_id": "key", "secret_access_key": "hush", "region_name": "eu-west-1"});
+    let Location::S3 {
+        path,
+        access: Some(access),
+        ..
+    } = read(&asked, Purpose::Read, None).unwrap()
+    else {
+        panic!("a bucket")
+    };
+    assert_eq!(path.as_str(), "a/b/x.rdb.gz");
+    assert_eq!(
+        (access.endpoint.as_str(), access.region.as_str()),
+        ("https://s3.example", "eu-west-1")
+    );
+    let written = read(&asked, Purpose::Write, None).unwrap();
+    let shown = super::location::show(&written);
+    assert_eq!(
+        (&shown["subdir"], &shown["secret_access_key"]),
+        (&json!("a/b"), &json!(""))
+    );
+    assert!(!format!("{written:?}").contains("hush"));
+    assert_eq!(read(&shown, Purpose::Write, Some(&written)).unwrap(), written);
+    assert_eq!(read(&asked, Purpose::Write, Some(&written)).unwrap(), written);
+
+    let configured = json!({"type": "s3", "bucket_name": "configured"});
+    let found = read(&configured, Purpose::Write, None).unwrap();
+    assert_eq!(found.shown(), "s3://configured/");
+    assert_eq!(
+        super::location::show(&found),
+        json!({"type": "s3", "bucket_name": "configured", "subdir": ""})
+    );
+    for (name, value) in [
+        ("bucket_name", json!("no bucket")),
+        ("bucket_name", json!(null)),
+        ("subdir", json!("a/../b")),
+        ("subdir", json!(7)),
+        ("filename", json!("")),
+        ("access_key_id", json!("")),
+        ("secret_access_key", json!("")),
+        ("secret_access_key", json!("hu\nsh")),
+    ] {
+        let mut wrong = asked.clone();
+        wrong[name] = value;
+        let failure = read(&wrong, Purpose::Read, None).unwrap_err();
+        assert_eq!(failure.code, "invalid_schema", "{wrong}");
+    }
 }
 
 #[test]
