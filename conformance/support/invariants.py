@@ -49,14 +49,15 @@ def check(pilothouse, given=(), deleted=(), seconds=30):
     assert gateway == {b["port"] for b in active}, f"gateway listens at {sorted(gateway)}, databases at {sorted(b['port'] for b in active)}"
     assert len(taken) <= len(active) + sum(len(b["shard_list"]) for b in active) * 2
     for bdb in active:
-        with pilothouse.client(bdb) as client:
+        connect = pilothouse.cluster_client if bdb["oss_cluster"] else pilothouse.client
+        with connect(bdb) as client:
             assert client.set("invariant", "holds") and client.get("invariant") == "holds"
 
-        def one_primary(uid=bdb["uid"]):
+        def one_primary(uid=bdb["uid"], wanted=bdb["shards_count"]):
             # A server that was started just now follows nobody yet: it is fenced, and says that it is a primary.
             shards = api.get(f"/v1/bdbs/{uid}/shards?extra_info_keys=role")
             primaries = [shard for shard in shards if shard["redis_info"].get("role") == "master"]
-            assert len(primaries) == 1, f"primaries of {uid}: {primaries}"
+            assert len(primaries) == wanted, f"primaries of {uid}: {primaries}"
             return True
 
         wait.until("one primary", one_primary, seconds)

@@ -173,6 +173,13 @@ class Pilothouse:
         options = {"socket_timeout": 10, "socket_connect_timeout": 10, "decode_responses": True, "retry": Retry(NoBackoff(), 0), **options}
         return redis.Redis(endpoint["addr"][0], endpoint["port"], username=username, password=password or None, **options)
 
+    def cluster_client(self, bdb, password=None, **options):
+        """A real cluster-aware client: it asks the published endpoint once and follows the servers from there."""
+        endpoint = bdb["endpoints"][0]
+        password = bdb.get("authentication_redis_pass") if password is None else password
+        options = {"socket_timeout": 10, "socket_connect_timeout": 10, "decode_responses": True, **options}
+        return redis.RedisCluster(host=endpoint["addr"][0], port=endpoint["port"], password=password or None, **options)
+
     def server_pids(self, uid):
         """Main processes of a database by role: {"master": pid, "slave": pid}, as the API tells the roles."""
         roles = {}

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use pilothouse_engine::{
-    Deadline, EngineError, ErrorClass, Load, ManagementAccess, Peer, Reply, ServerSettings, Session, SnapshotState,
-    SyncSource,
+    Deadline, EngineError, ErrorClass, HandOver, Load, ManagementAccess, Peer, Reply, ServerSettings, Session,
+    SnapshotState, SyncSource,
 };
 use pilothouse_model::{ClusterFacts, Liveness, ReplicationFacts, ServerFacts, SlotSet};
 
@@ -151,6 +151,14 @@ impl Session for RedisSession {
 
     async fn import_slots(&mut self, slots: &[u16], from: &str, deadline: Deadline) -> Result<(), EngineError> {
         cluster::import(&mut self.client, slots, from, deadline).await
+    }
+
+    async fn hand_over(&mut self, slot: u16, to: &Peer, deadline: Deadline) -> Result<HandOver, EngineError> {
+        cluster::hand_over(&mut self.client, slot, to, deadline).await
+    }
+
+    async fn take_slot(&mut self, slot: u16, own: &str, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::take(&mut self.client, slot, own, deadline).await
     }
 
     async fn export_slots(&mut self, slots: &[u16], to: &str, deadline: Deadline) -> Result<(), EngineError> {

@@ -21,7 +21,9 @@ use pilothouse_model::{DatabaseSpec, EngineKind, EngineVersion};
 pub use capabilities::Capabilities;
 pub use error::{EngineError, ErrorClass};
 pub use launch::{BinaryProbe, DiscoveredVersion, LaunchDescription, ServerFile};
-pub use session::{Deadline, Load, ManagementAccess, Peer, PeerNode, Reply, Session, SnapshotState, SyncSource};
+pub use session::{
+    Deadline, HandOver, Load, ManagementAccess, Peer, PeerNode, Reply, Session, SnapshotState, SyncSource,
+};
 pub use settings::{ClusterSettings, Fence, Login, ServerDirectory, ServerSettings, TlsFiles};
 
 /// Why a server does not get its data from the source that it follows.

@@ -56,6 +56,15 @@ pub struct SyncSource {
     pub tls: bool,
 }
 
+/// How the handing over of a slot went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOver {
+    /// The server neither has nor owns it any more.
+    Done,
+    /// It is too large to go at once, and still its own: its keys have to be moved while both serve it.
+    Large,
+}
+
 /// How far the making of a snapshot file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotState {
@@ -189,6 +198,17 @@ pub trait Session: Send {
 
     /// Prepares it to take slots over from the node. Success for one that is its own already.
     async fn import_slots(&mut self, _slots: &[u16], _from: &str, _deadline: Deadline) -> Result<(), EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Hands a slot over that has few keys: keys and ownership change in one go, and whoever takes it must be told right after with
+    /// [`Session::take_slot`], having been prepared with [`Session::import_slots`] before.
+    async fn hand_over(&mut self, _slot: u16, _to: &Peer, _deadline: Deadline) -> Result<HandOver, EngineError> {
+        Err(no_cluster())
+    }
+
+    /// Makes it, under its own name, the owner of a slot that was just handed over to it.
+    async fn take_slot(&mut self, _slot: u16, _own: &str, _deadline: Deadline) -> Result<(), EngineError> {
         Err(no_cluster())
     }
 

@@ -48,6 +48,9 @@ pub struct Shard {
     pub servers: Vec<Server>,
     /// Whose data counts.
     pub lineage: Lineage,
+    /// Slots that are on their way to it. Recorded before they leave, so that whoever comes after a crash knows where their keys went.
+    #[serde(default)]
+    pub importing: Vec<SlotRange>,
     /// It is on its way out: its slots go to the others, then it is removed.
     #[serde(default)]
     pub leaving: bool,

@@ -152,6 +152,7 @@ pub(crate) fn database() -> Database {
     let servers = vec![server(PRIMARY, 20_001), server(REPLICA, 20_003)];
     let shard = Shard {
         leaving: false,
+        importing: Vec::new(),
         id: ShardId::from_bytes([3; 16]),
         slots: vec![SlotRange::ALL],
         servers,

@@ -87,6 +87,7 @@ impl Control {
             servers,
             lineage: Lineage::default(),
             leaving: false,
+            importing: Vec::new(),
         })
     }
 

@@ -1,17 +1,45 @@
 //! What the servers of a cluster are told together: who belongs to it, and who owns which slots.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::{EngineError, ErrorClass, Peer, PeerNode};
+use pilothouse_engine::{EngineError, ErrorClass, HandOver, Peer, PeerNode};
 use pilothouse_model::{Database, Server, ServerId, Severity, ShardId, SlotSet};
 use pilothouse_store::Urgency;
 
 use super::act::STEP_TIMEOUT;
 use super::{Record, StepError};
+use crate::memory::ServerMemory;
 use crate::{Control, events, fault};
 
 /// How long keys are moved before the pass ends and every server is looked at again: a primary that dies meanwhile is noticed then.
 const MOVE_SLICE: Duration = Duration::from_millis(100);
+
+/// Two primaries between which slots move, as they were last seen.
+struct Road<'a> {
+    from: &'a Server,
+    to: &'a Server,
+    giver_memory: Arc<ServerMemory>,
+    taker_memory: Arc<ServerMemory>,
+    /// Their names in the cluster.
+    giver: String,
+    taker: String,
+    /// How the giver reaches the taker.
+    peer: Peer,
+    /// What the giver owns.
+    owned: SlotSet,
+    /// Of these, what is served by both already.
+    moving: SlotSet,
+}
+
+/// What has arrived is not on its way any more.
+fn arrived(database: &mut Database) {
+    for shard in &mut database.layout.shards {
+        let slots: SlotSet = shard.slots.iter().collect();
+        let importing: SlotSet = shard.importing.iter().collect();
+        shard.importing = importing.without(&slots).ranges();
+    }
+}
 
 impl Control {
     /// Introduces servers to each other.
@@ -36,12 +64,24 @@ impl Control {
         Ok(kept.settle(outcome)?)
     }
 
-    /// Gives a primary slots that nobody owns.
+    /// Gives a primary slots that nobody owns. Where others still believe that somebody does, its claim is made newer than what they know.
     pub(super) async fn claim_slots(&self, record: &Record, server: &Server, slots: &SlotSet) -> Result<(), StepError> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         let memory = self.0.memories.of(server.id);
+        let view = memory.lock().cluster.clone().ok_or(StepError::Outdated)?;
+        let believed = view.peers.iter().find(|peer| !peer.slots.common(slots).is_empty());
         let mut kept = self.session(record, server, &memory, deadline).await?;
-        let outcome = kept.session().claim_slots(slots, deadline).await;
+        let outcome = match believed {
+            None => kept.session().claim_slots(slots, deadline).await,
+            Some(other) => {
+                let slots: Vec<u16> = slots.iter().collect();
+                let prepared = kept.session().import_slots(&slots, &other.node, deadline).await;
+                match prepared {
+                    Ok(()) => kept.session().assign_slots(&slots, &view.node, deadline).await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
         Ok(kept.settle(outcome)?)
     }
 
@@ -54,6 +94,7 @@ impl Control {
                     shard.slots = slots.ranges();
                 }
             }
+            arrived(database);
             Ok(None)
         })
         .await
@@ -82,43 +123,123 @@ impl Control {
     }
 
     async fn try_move(&self, record: &Record, from: &Server, to: &Server, slots: &[u16]) -> Result<(), StepError> {
-        let giver = self.node_of(from.id)?;
-        let taker = self.node_of(to.id)?;
+        let road = self.road(record, from, to)?;
+        self.record_departure(record, to.id, slots).await?;
+        fault::point("slots-recorded").await;
         let deadline = Instant::now() + STEP_TIMEOUT;
-        let (source, target) = (self.0.memories.of(from.id), self.0.memories.of(to.id));
         {
-            let mut kept = self.session(record, to, &target, deadline).await?;
-            let outcome = kept.session().import_slots(slots, &giver, deadline).await;
+            let mut kept = self.session(record, to, &road.taker_memory, deadline).await?;
+            let outcome = kept.session().import_slots(slots, &road.giver, deadline).await;
             kept.settle(outcome)?;
         }
         fault::point("slots-expected").await;
-        {
-            let mut kept = self.session(record, from, &source, deadline).await?;
-            let outcome = kept.session().export_slots(slots, &taker, deadline).await;
-            kept.settle(outcome)?;
+        let until = Instant::now() + MOVE_SLICE;
+        let mut moved = Vec::new();
+        let mut large = Vec::new();
+        // Those that neither owns were handed over and not taken: they have no keys where they come from.
+        for slot in slots.iter().copied() {
+            if road.moving.contains(slot) || !road.owned.contains(slot) {
+                large.push(slot);
+            } else if Instant::now() < until {
+                match self.hand_over(record, &road, slot).await? {
+                    HandOver::Done => moved.push(slot),
+                    HandOver::Large => large.push(slot),
+                }
+            }
         }
-        fault::point("slots-leaving").await;
-        let peer = self.peer(record, to);
-        let left = {
-            let mut kept = self.session(record, from, &source, deadline).await?;
-            let until = Instant::now() + MOVE_SLICE;
-            let outcome = kept.session().move_keys(slots, &peer, until, deadline).await;
+        if !large.is_empty() && self.move_large(record, &road, &large, until).await? {
+            moved.extend(large);
+        }
+        self.tell_others(record, &[from.id, to.id], &moved, &road.taker).await;
+        self.record_move(record, from.id, to.id, &moved).await
+    }
+
+    fn road<'a>(&self, record: &Record, from: &'a Server, to: &'a Server) -> Result<Road<'a>, StepError> {
+        let (giver_memory, taker_memory) = (self.0.memories.of(from.id), self.0.memories.of(to.id));
+        let view = giver_memory.lock().cluster.clone().ok_or(StepError::Outdated)?;
+        Ok(Road {
+            giver: view.node.clone(),
+            taker: self.node_of(to.id)?,
+            peer: self.peer(record, to),
+            owned: view.slots.clone(),
+            moving: view.migrating.iter().map(|(slot, _)| *slot).collect(),
+            from,
+            to,
+            giver_memory,
+            taker_memory,
+        })
+    }
+
+    /// A small slot goes with its keys in one go. Between the two commands nobody owns it, and the record says where it went.
+    async fn hand_over(&self, record: &Record, road: &Road<'_>, slot: u16) -> Result<HandOver, StepError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let outcome = {
+            let mut kept = self.session(record, road.from, &road.giver_memory, deadline).await?;
+            let outcome = kept.session().hand_over(slot, &road.peer, deadline).await;
             kept.settle(outcome)?
         };
-        if left {
-            return Ok(());
+        if outcome == HandOver::Done {
+            fault::point("slot-handed-over").await;
+            let mut kept = self.session(record, road.to, &road.taker_memory, deadline).await?;
+            let taken = kept.session().take_slot(slot, &road.taker, deadline).await;
+            kept.settle(taken)?;
+        }
+        Ok(outcome)
+    }
+
+    /// A large slot is served by both while its keys move. Returns whether all have moved.
+    async fn move_large(
+        &self,
+        record: &Record,
+        road: &Road<'_>,
+        slots: &[u16],
+        until: Instant,
+    ) -> Result<bool, StepError> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let owned: Vec<u16> = slots
+            .iter()
+            .copied()
+            .filter(|slot| road.owned.contains(*slot))
+            .collect();
+        if !owned.is_empty() {
+            let mut kept = self.session(record, road.from, &road.giver_memory, deadline).await?;
+            let outcome = kept.session().export_slots(&owned, &road.taker, deadline).await;
+            kept.settle(outcome)?;
+            fault::point("slots-leaving").await;
+            let mut kept = self.session(record, road.from, &road.giver_memory, deadline).await?;
+            // At least some keys, however long the small ones took.
+            let until = until.max(Instant::now() + MOVE_SLICE / 4);
+            let outcome = kept.session().move_keys(&owned, &road.peer, until, deadline).await;
+            if kept.settle(outcome)? {
+                return Ok(false);
+            }
         }
         fault::point("slots-emptied").await;
         // The one that takes them first: were it the other way round, nobody would own them in between.
-        for server in [to, from] {
-            let memory = self.0.memories.of(server.id);
-            let mut kept = self.session(record, server, &memory, deadline).await?;
-            let outcome = kept.session().assign_slots(slots, &taker, deadline).await;
+        for (server, memory) in [(road.to, &road.taker_memory), (road.from, &road.giver_memory)] {
+            let mut kept = self.session(record, server, memory, deadline).await?;
+            let outcome = kept.session().assign_slots(slots, &road.taker, deadline).await;
             kept.settle(outcome)?;
             fault::point("slots-assigned").await;
         }
-        self.tell_others(record, &[from.id, to.id], slots, &taker).await;
-        self.record_move(record, from.id, to.id, slots).await
+        Ok(true)
+    }
+
+    /// Says in the record where slots go, before they leave.
+    async fn record_departure(&self, record: &Record, to: ServerId, slots: &[u16]) -> Result<(), StepError> {
+        let leaving: SlotSet = slots.iter().copied().collect();
+        let shard = record.layout.shard_of(to).ok_or(StepError::Outdated)?;
+        let known: SlotSet = shard.importing.iter().collect();
+        if leaving.without(&known).is_empty() {
+            return Ok(());
+        }
+        self.amend(record.id, Urgency::Normal, move |database| {
+            let shard = database.layout.shard_of_mut(to).ok_or(StepError::Outdated)?;
+            let known: SlotSet = shard.importing.iter().collect();
+            shard.importing = known.with(&leaving).ranges();
+            Ok(None)
+        })
+        .await
     }
 
     /// The others hear of it from the two as well, a moment later.
@@ -141,6 +262,9 @@ impl Control {
     }
 
     async fn record_move(&self, record: &Record, from: ServerId, to: ServerId, slots: &[u16]) -> Result<(), StepError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
         let moved: SlotSet = slots.iter().copied().collect();
         self.amend(record.id, Urgency::Normal, move |database| {
             let change = |database: &mut Database, server, change: &dyn Fn(&SlotSet) -> SlotSet| {
@@ -150,6 +274,7 @@ impl Control {
             };
             change(database, from, &|slots| slots.without(&moved))?;
             change(database, to, &|slots| slots.with(&moved))?;
+            arrived(database);
             let message = format!("{} slots of {} moved from {from} to {to}", moved.len(), database.name);
             let mut event = events::about(
                 database,

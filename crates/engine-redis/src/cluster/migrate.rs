@@ -19,8 +19,8 @@ use crate::live::pairs;
 use crate::users::REPLICATION_LOGIN;
 
 /// What one command moves at most, unless a single key is larger.
-const PARCEL_KEYS: usize = 64;
-const PARCEL_BYTES: u64 = 512 * 1024;
+pub(super) const PARCEL_KEYS: usize = 64;
+pub(super) const PARCEL_BYTES: u64 = 512 * 1024;
 
 /// Keys that are looked up in one go.
 const LOOKED_UP: u64 = 512;
@@ -202,7 +202,7 @@ fn pack(keys: &[Sized]) -> Vec<Parcel<'_>> {
 }
 
 /// How keys get to the other server.
-struct Road {
+pub(super) struct Road {
     host: String,
     port: String,
     /// Our servers log in at each other with the same account for every purpose.
@@ -210,7 +210,7 @@ struct Road {
 }
 
 impl Road {
-    async fn new(client: &mut Client, to: &Peer, deadline: Deadline) -> Result<Self, EngineError> {
+    pub(super) async fn new(client: &mut Client, to: &Peer, deadline: Deadline) -> Result<Self, EngineError> {
         let reply = client
             .call(&Command::new(["CONFIG", "GET", "masterauth"]), deadline)
             .await?;
@@ -221,14 +221,19 @@ impl Road {
         })
     }
 
-    async fn send(&self, client: &mut Client, parcel: &Parcel<'_>, deadline: Deadline) -> Result<(), EngineError> {
-        let patience = PATIENCE + Duration::from_millis(parcel.bytes / SLOWEST);
+    /// The command that sends keys of that size together.
+    pub(super) fn parcel<K: AsRef<[u8]>>(&self, keys: &[K], bytes: u64) -> Command {
+        let patience = PATIENCE + Duration::from_millis(bytes / SLOWEST);
         let patience = patience.as_millis().to_string();
-        let command = Command::new([
+        Command::new([
             "MIGRATE", &self.host, &self.port, "", "0", &patience, "REPLACE", "AUTH2",
         ])
         .with([REPLICATION_LOGIN, &self.secret, "KEYS"])
-        .with(&parcel.keys);
+        .with(keys)
+    }
+
+    async fn send(&self, client: &mut Client, parcel: &Parcel<'_>, deadline: Deadline) -> Result<(), EngineError> {
+        let command = self.parcel(&parcel.keys, parcel.bytes);
         let replies = client.exchange(&[command], deadline).await?;
         // That none of the keys is there any more is no error: they expired.
         match replies.first() {
@@ -240,7 +245,7 @@ impl Road {
 }
 
 /// What went wrong, at the other end or on the way to it.
-fn refusal(text: &str) -> EngineError {
+pub(super) fn refusal(text: &str) -> EngineError {
     if text.starts_with("IOERR") {
         let message = format!("the server that takes the keys over does not answer: {text}");
         return EngineError::new(ErrorClass::Transient, message);

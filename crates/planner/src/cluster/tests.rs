@@ -113,6 +113,7 @@ fn shard(number: u8, slots: Option<SlotRange>) -> Shard {
             ..Lineage::default()
         },
         leaving: false,
+        importing: Vec::new(),
     }
 }
 
@@ -266,6 +267,26 @@ fn a_move_that_was_begun_is_ended_first() {
         slots: vec![3, 4],
     };
     assert_eq!(scene.plan().steps, [expected]);
+}
+
+#[test]
+fn a_slot_that_nobody_owns_midway_goes_where_it_was_on_its_way_to() {
+    let mut scene = Scene::settled(2);
+    // Handed over, and not taken: the giver says that the other has it, the other does not know yet.
+    scene.database.layout.shards[1].importing = vec![SlotRange { first: 5, last: 6 }];
+    scene.view(id(0, 1)).slots.remove(5);
+    let expected = Step::MoveSlots {
+        from: id(0, 1),
+        to: id(1, 1),
+        slots: vec![5, 6],
+    };
+    assert_eq!(scene.plan().steps, [expected]);
+    // It arrived, and only the record is missing.
+    scene.view(id(0, 1)).slots.remove(6);
+    for slot in [5, 6] {
+        scene.view(id(1, 1)).slots.insert(slot);
+    }
+    assert!(matches!(scene.plan().steps.as_slice(), [Step::RecordSlots(_)]));
 }
 
 #[test]

@@ -51,10 +51,13 @@ pub(super) fn needs(input: &PlanInput<'_>, shards_settled: bool) -> Together {
     let Some(owners) = owners else {
         return Together::waits("wait for every shard to have a primary");
     };
+    if shards_settled && let Some(step) = cluster.open_move(&owners) {
+        return Together::first(vec![step]);
+    }
     if !cluster.is_complete() {
         return Together::waits("wait until the servers know each other and all slots");
     }
-    if shards_settled && let Some(step) = cluster.open_move().or_else(|| cluster.next_move(&owners)) {
+    if shards_settled && let Some(step) = cluster.next_move(&owners) {
         return Together::first(vec![step]);
     }
     let leaving = input.database.layout.shards.iter().any(|shard| shard.leaving);
@@ -177,11 +180,16 @@ impl<'a> Cluster<'a> {
             .collect()
     }
 
-    /// Slots that nobody owns go to the shard that the layout gives them.
+    /// Slots that no primary says are its own go to the shard that the layout gives them, but for those that are on their way: their keys
+    /// may be where they go.
     fn claims(&self, owners: &[Owner<'_>]) -> Vec<Step> {
+        if self.views.len() < self.servers.len() {
+            return Vec::new();
+        }
         let mut owned = SlotSet::new();
-        for view in self.views.values() {
-            owned = owned.with(&seen_by(view));
+        for owner in owners {
+            let on_their_way: SlotSet = owner.shard.importing.iter().collect();
+            owned = owned.with(&owner.view.slots).with(&on_their_way);
         }
         owners
             .iter()
@@ -233,7 +241,21 @@ impl<'a> Cluster<'a> {
     }
 
     /// A move that was begun is brought to its end first.
-    fn open_move(&self) -> Option<Step> {
+    fn open_move(&self, owners: &[Owner<'_>]) -> Option<Step> {
+        for owner in owners {
+            let recorded: SlotSet = owner.shard.importing.iter().collect();
+            let pending = recorded.without(&owner.view.slots);
+            let giver = owners
+                .iter()
+                .find(|giver| giver.server != owner.server && !planned(giver.shard).common(&pending).is_empty());
+            if let Some(giver) = giver {
+                return Some(Step::MoveSlots {
+                    from: giver.server,
+                    to: owner.server,
+                    slots: planned(giver.shard).common(&pending).iter().collect(),
+                });
+            }
+        }
         let server_of = |node: &str| self.views.iter().find(|(_, view)| view.node == node).map(|(id, _)| *id);
         for (server, view) in &self.views {
             if let Some((_, node)) = view.migrating.first()

@@ -45,6 +45,7 @@ pub(crate) fn database(tenant: TenantId, name: &str, port: u16) -> Database {
     let primary = servers[0].id;
     let shard = Shard {
         leaving: false,
+        importing: Vec::new(),
         id: ShardId::new(),
         slots: vec![SlotRange::ALL],
         servers,

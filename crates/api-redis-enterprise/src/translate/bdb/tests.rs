@@ -102,6 +102,7 @@ fn database(draft: &Draft) -> Database {
     };
     let shard = Shard {
         leaving: false,
+        importing: Vec::new(),
         id: ShardId::from_bytes([7; 16]),
         slots: vec![SlotRange::ALL],
         servers: vec![server],
