@@ -17,13 +17,13 @@ use tokio_rustls::TlsConnector;
 use crate::runner::{Server, eventually, login, products, soon};
 
 /// A certificate authority.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         // Names differ, or a certificate would look as if it had signed itself.
         params.distinguished_name.push(DnType::CommonName, "authority");
@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// Writes a new certificate for a server into its directory.
-    fn files(&self, root: &Path, fingerprint: &str) -> TlsFiles {
+    pub(crate) fn files(&self, root: &Path, fingerprint: &str) -> TlsFiles {
         let (certificate, key) = self.issue();
         let write = |name: &str, content: &str| {
             let path = root.join(name);
@@ -63,7 +63,7 @@ impl Authority {
     }
 
     /// Logs in over TLS; gives the server's certificate.
-    async fn log_in(&self, port: u16, certificate: Option<(String, String)>) -> std::io::Result<Vec<u8>> {
+    pub(crate) async fn log_in(&self, port: u16, certificate: Option<(String, String)>) -> std::io::Result<Vec<u8>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots

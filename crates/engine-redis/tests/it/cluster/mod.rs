@@ -1,5 +1,6 @@
 //! Servers that form a cluster.
 
 mod client;
+mod encrypted;
 mod formed;
 mod moving;

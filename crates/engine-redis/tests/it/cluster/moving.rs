@@ -31,14 +31,14 @@ async fn step(number: usize, source: &mut Member, target: &mut Member, slots: &[
 }
 
 /// All steps.
-async fn hand_over(source: &mut Member, target: &mut Member, slots: &[u16]) {
+pub(super) async fn hand_over(source: &mut Member, target: &mut Member, slots: &[u16]) {
     for number in 0..STEPS {
         step(number, source, target, slots).await.unwrap();
     }
 }
 
 /// The member at two places of the list.
-fn two(members: &mut [Member]) -> (&mut Member, &mut Member) {
+pub(super) fn two(members: &mut [Member]) -> (&mut Member, &mut Member) {
     let [one, two, ..] = members else {
         panic!("there are two");
     };
