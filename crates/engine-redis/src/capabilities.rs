@@ -8,6 +8,9 @@ pub(crate) const MIN_MEMORY_BYTES: u64 = 1024 * 1024;
 /// The smallest limit of a server with replicas: the backlog of replication (1 MiB at least) and the buffers of links count as well.
 pub(crate) const MIN_REPLICATED_MEMORY_BYTES: u64 = 3 * 1024 * 1024;
 
+/// What a server of a cluster needs besides: what it knows of slots and siblings.
+pub(crate) const CLUSTER_MEMORY_BYTES: u64 = 2 * 1024 * 1024;
+
 /// The same for Redis and Valkey.
 pub(crate) const CAPABILITIES: Capabilities = Capabilities {
     users: true,

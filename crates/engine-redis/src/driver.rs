@@ -8,7 +8,7 @@ use pilothouse_engine::{
 use pilothouse_model::{DatabaseSpec, EngineKind, EngineVersion, Persistence};
 
 use crate::acl::Rule;
-use crate::capabilities::{CAPABILITIES, MIN_MEMORY_BYTES, MIN_REPLICATED_MEMORY_BYTES};
+use crate::capabilities::{CAPABILITIES, CLUSTER_MEMORY_BYTES, MIN_MEMORY_BYTES, MIN_REPLICATED_MEMORY_BYTES};
 use crate::session::RedisSession;
 use crate::{error, launch, lost_source, tuning, users};
 
@@ -99,6 +99,7 @@ fn validate_size(spec: &DatabaseSpec) -> Result<(), EngineError> {
     } else {
         MIN_REPLICATED_MEMORY_BYTES
     };
+    let least = least + if spec.cluster { CLUSTER_MEMORY_BYTES } else { 0 };
     let each = spec.memory_bytes_per_server();
     if spec.memory_bytes > 0 && each < least {
         return Err(error::invalid(format!(

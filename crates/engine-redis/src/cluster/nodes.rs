@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) port: u16,
     /// Whom it follows; `None` for a primary.
     pub(crate) primary: Option<String>,
+    /// Of two that claim the same slot, the one with the larger number gets it.
+    pub(crate) epoch: u64,
     pub(crate) handshake: bool,
     /// There is a connection to it.
     pub(crate) connected: bool,
@@ -74,12 +76,13 @@ fn parse_line(line: &str) -> Option<(Node, bool)> {
     let mut words = line.split(' ');
     let mut next = || words.next();
     let (name, address, flags, primary) = (next()?, next()?, next()?, next()?);
-    let (_ping, _pong, _epoch, link) = (next()?, next()?, next()?, next()?);
+    let (_ping, _pong, epoch, link) = (next()?, next()?, next()?, next()?);
     let flag = |wanted: &str| flags.split(',').any(|flag| flag == wanted);
     let mut node = Node {
         name: name.to_owned(),
         port: port_of(address)?,
         primary: (primary != "-").then(|| primary.to_owned()),
+        epoch: epoch.parse().ok()?,
         handshake: flag("handshake"),
         connected: link == "connected",
         ..Node::default()
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn a_cluster_of_every_kind_of_server() {
         let text = "\
-            aa 127.0.0.1:7000@17000 myself,master - 0 1426238316232 2 connected 0-2 7 [93->-bb] [77-<-cc]\n\
+            aa 127.0.0.1:7000@17000 myself,master - 0 1426238316232 3 connected 0-2 7 [93->-bb] [77-<-cc]\n\
             bb ::1:7001@17001,host.example master - 0 1426238316232 2 connected 5461-10922\n\
             cc 127.0.0.1:7002@17002,,tls-port=0,shard-id=ee slave bb 0 1426238316232 2 disconnected\n\
             dd :0@0 master,noaddr - 0 0 0 disconnected\n\
@@ -142,6 +145,7 @@ mod tests {
         };
         let expected = Nodes {
             myself: Node {
+                epoch: 3,
                 connected: true,
                 slots: slots(&[(0, 2), (7, 7)]),
                 migrating: vec![(93, "bb".into())],
@@ -150,12 +154,14 @@ mod tests {
             },
             others: vec![
                 Node {
+                    epoch: 2,
                     connected: true,
                     slots: slots(&[(5461, 10_922)]),
                     ..node("bb", 7001)
                 },
                 Node {
                     primary: Some("bb".into()),
+                    epoch: 2,
                     ..node("cc", 7002)
                 },
                 node("dd", 0),

@@ -16,7 +16,7 @@ pub(super) async fn nodes(client: &mut Client, deadline: Deadline) -> Result<Nod
     Nodes::from_reply(&reply)
 }
 
-/// What it sees.
+/// What it sees. Nobody can be introduced to it before it was asked for its name, so this is where it gets what it needs before.
 pub(crate) async fn facts(client: &mut Client, deadline: Deadline) -> Result<ClusterFacts, EngineError> {
     let asked = ["NODES", "INFO"].map(|what| Command::new(["CLUSTER", what]));
     let replies = client.exchange(&asked, deadline).await?;
@@ -25,6 +25,9 @@ pub(crate) async fn facts(client: &mut Client, deadline: Deadline) -> Result<Clu
     };
     let Nodes { myself, others } = Nodes::from_reply(nodes)?;
     let info = Info::from_reply(info)?;
+    if others.is_empty() && myself.epoch == 0 {
+        tell_apart(client, &myself.name, deadline).await?;
+    }
     Ok(ClusterFacts {
         node: myself.name,
         serves: info.get("cluster_state") == Some("ok"),
@@ -36,6 +39,25 @@ pub(crate) async fn facts(client: &mut Client, deadline: Deadline) -> Result<Clu
         importing: myself.importing,
         peers: others.into_iter().map(peer).collect(),
     })
+}
+
+/// Gives a server an epoch that none of its siblings has: one that comes from its name.
+///
+/// Primaries find out by themselves that they have the same one, a replica and its primary do not. A replica that takes over with the
+/// epoch of the old primary is not believed by the others, and loses its slots, with all that was written since, when that one is back.
+async fn tell_apart(client: &mut Client, name: &str, deadline: Deadline) -> Result<(), EngineError> {
+    let epoch = name.get(..8).and_then(|start| u32::from_str_radix(start, 16).ok());
+    let Some(epoch) = epoch.filter(|epoch| *epoch > 0) else {
+        return Err(error::unexpected("CLUSTER NODES"));
+    };
+    // It refuses if it met somebody meanwhile; then it was asked before.
+    client
+        .exchange(
+            &[Command::new(["CLUSTER", "SET-CONFIG-EPOCH", &epoch.to_string()])],
+            deadline,
+        )
+        .await
+        .map(drop)
 }
 
 fn peer(node: Node) -> ClusterPeer {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use pilothouse_engine::{ClusterSettings, ErrorClass, Peer, PeerNode, ServerSettings, Session};
+use pilothouse_engine::{
+    ClusterSettings, ErrorClass, Peer, PeerNode, Reply, ServerSettings, Session, SnapshotState, SyncSource,
+};
 use pilothouse_model::{Liveness, ServerRole, SlotSet};
 use redis::Value;
 
@@ -119,7 +121,7 @@ pub(crate) async fn form(
             replica.session.attach(&primary.peer(), soon()).await.unwrap();
         }
     }
-    for member in owners.iter_mut() {
+    for member in owners.iter_mut().chain(replicas.iter_mut()) {
         eventually("all slots are served", async || {
             let seen = member.session.cluster(soon()).await.unwrap();
             let all = seen.peers.iter().fold(seen.slots, |all, peer| all.with(&peer.slots));
@@ -195,6 +197,19 @@ async fn a_cluster_forms_and_leads_its_clients() {
         for member in &mut members[..3] {
             member.session.flush(soon()).await.unwrap();
             member.session.begin_snapshot(soon()).await.unwrap();
+            let session = &mut member.session;
+            eventually("a snapshot", async || {
+                matches!(session.snapshot_state(soon()).await.unwrap(), SnapshotState::Done(_))
+            })
+            .await;
+            let elsewhere = SyncSource {
+                peer: member.server.peer(),
+                username: String::new(),
+                password: None,
+                tls: false,
+            };
+            let refused = session.follow_external(&elsewhere, soon()).await.unwrap_err();
+            assert_eq!(refused.class, ErrorClass::Unsupported);
         }
         assert_eq!(client.run(&["GET", "k1"]), Ok(Value::Nil));
         let nameless = Peer {
@@ -267,6 +282,82 @@ async fn a_replica_takes_over_and_the_old_primary_follows_it_by_itself() {
         assert!(old.server.client("", "secret").is_err(), "nobody opened it");
         old.open().await;
         assert!(old.server.client("", "secret").is_ok());
+    }
+}
+
+/// Its file says that it owns slots, and its data is gone.
+#[tokio::test]
+async fn a_primary_that_comes_back_empty_empties_nobody() {
+    for product in products() {
+        let mut members = form(&product, 1, true, |_| ()).await;
+        members[0].client().run(&["SET", "k", "v"]).unwrap();
+        let mark = members[0].session.mark_stream(soon()).await.unwrap();
+        let replica = &mut members[1].session;
+        eventually("fed", async || {
+            replica.replication(soon()).await.unwrap().offset >= mark
+        })
+        .await;
+        members[0].server.kill();
+        members[0].restart().await;
+        assert_eq!(members[0].role().await, ServerRole::Primary);
+        let replica = &members[1];
+        eventually("a refusal", async || {
+            replica.server.log().contains("Unable to AUTH to ")
+        })
+        .await;
+        assert_eq!(run(&mut replica.server.management(), &["DBSIZE"]).unwrap(), "1");
+
+        members[1].session.promote(soon()).await.unwrap();
+        let (old, new) = members.split_at_mut(1);
+        let old = &mut old[0];
+        eventually("it follows", async || old.role().await == ServerRole::Replica).await;
+        let peer = new[0].peer();
+        eventually("it is told where it is already", async || {
+            old.session.attach(&peer, soon()).await.is_ok()
+        })
+        .await;
+        eventually("in sync", async || {
+            old.session.replication(soon()).await.unwrap().link_up == Some(true)
+        })
+        .await;
+        assert_eq!(new[0].client().run(&["GET", "k"]), text("v"));
+    }
+}
+
+/// Whoever runs a command through an API is told where its key is.
+#[tokio::test]
+async fn a_command_from_an_api_is_led_to_the_key() {
+    for product in products() {
+        let mut members = form(&product, 2, false, |_| ()).await;
+        let words = |words: &[&str]| -> Vec<Vec<u8>> { words.iter().map(|word| word.as_bytes().to_vec()).collect() };
+        let mut led = 0;
+        for member in &mut members {
+            match member
+                .session
+                .execute(&words(&["SET", "k", "v"]), soon())
+                .await
+                .unwrap()
+            {
+                Reply::Error(text) => {
+                    assert!(text.starts_with("MOVED "), "{text}");
+                    led += 1;
+                }
+                reply => assert_eq!(reply, Reply::Status("OK".into())),
+            }
+            let withheld = member
+                .session
+                .execute(&words(&["CLUSTER", "RESET"]), soon())
+                .await
+                .unwrap();
+            assert!(matches!(withheld, Reply::Error(text) if text.starts_with("NOPERM")));
+            let slots = member
+                .session
+                .execute(&words(&["CLUSTER", "SLOTS"]), soon())
+                .await
+                .unwrap();
+            assert!(matches!(slots, Reply::Array(ranges) if ranges.len() == 2));
+        }
+        assert_eq!(led, 1);
     }
 }
 
