@@ -1,17 +1,19 @@
 //! What only this API knows of subscriptions and databases: echoed, and without an effect on servers.
 
 use pilothouse_control::{Control, DocumentWrite};
-use pilothouse_model::{DatabaseId, Dialect, GroupId, Subject, Timestamp};
+use pilothouse_model::{DatabaseId, Dialect, GroupId, Subject, TenantId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::TaskError;
 use crate::plans::Plan;
+use crate::translate::subscription::CLOUD_ACCOUNT;
 use crate::wire::database::{Alert, Protocol, Throughput};
 use crate::wire::subscription::{MemoryStorage, Networking, PaymentMethod, Provider};
 
 const SUBSCRIPTION: &str = "subscription";
+const CLOUD_ACCOUNTS: &str = "cloud-accounts";
 const FIXED: &str = "fixed-subscription";
 const DATABASE: &str = "database";
 const VERSION: u32 = 1;
@@ -50,6 +52,40 @@ pub(crate) struct FixedDocument {
     pub(crate) payment_method_id: Option<i64>,
 }
 
+/// The cloud accounts of an account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CloudAccounts {
+    pub(crate) accounts: Vec<CloudAccount>,
+    /// The next id: none is given twice.
+    pub(crate) next: i64,
+}
+
+/// A cloud account. Its secrets are not kept: nobody would use them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CloudAccount {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) provider: Provider,
+    pub(crate) access_key_id: String,
+    pub(crate) sign_in_login_url: Option<String>,
+}
+
+impl Default for CloudAccounts {
+    /// Our own machines.
+    fn default() -> Self {
+        Self {
+            accounts: vec![CloudAccount {
+                id: CLOUD_ACCOUNT,
+                name: "Pilothouse hosts".to_owned(),
+                provider: Provider::Aws,
+                access_key_id: String::new(),
+                sign_in_login_url: None,
+            }],
+            next: CLOUD_ACCOUNT + 1,
+        }
+    }
+}
+
 /// A tag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tag {
@@ -84,6 +120,11 @@ pub(crate) fn subscription(control: &Control, id: GroupId) -> Option<Subscriptio
     read(control, Subject::Group(id), SUBSCRIPTION)
 }
 
+/// The cloud accounts of an account.
+pub(crate) fn cloud_accounts(control: &Control, tenant: TenantId) -> CloudAccounts {
+    read(control, Subject::Tenant(tenant), CLOUD_ACCOUNTS).unwrap_or_default()
+}
+
 /// What is known of an Essentials subscription here.
 pub(crate) fn fixed(control: &Control, id: GroupId) -> Option<FixedDocument> {
     read(control, Subject::Group(id), FIXED)
@@ -110,6 +151,13 @@ impl FixedDocument {
     /// To be written with the subscription.
     pub(crate) fn write(&self) -> Result<DocumentWrite, TaskError> {
         write(FIXED, self)
+    }
+}
+
+impl CloudAccounts {
+    /// To be written with the account.
+    pub(crate) fn write(&self) -> Result<DocumentWrite, TaskError> {
+        write(CLOUD_ACCOUNTS, self)
     }
 }
 

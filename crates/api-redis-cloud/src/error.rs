@@ -168,6 +168,7 @@ pub(crate) fn status_of(code: &str) -> &'static str {
         "TOO_MANY_PENDING_SUBSCRIPTIONS" => "429 TOO_MANY_REQUESTS",
         "GENERAL_ERROR" | Refusal::INTERNAL => "500 INTERNAL_SERVER_ERROR",
         "UNAUTHORIZED" => "403 FORBIDDEN",
+        "TGW_DOES_NOT_EXIST" => "404 NOT_FOUND",
         code if code.ends_with("_NOT_FOUND") && code != "SUBSCRIPTION_PI_NOT_FOUND" => "404 NOT_FOUND",
         code if code.ends_with("_NOT_ACTIVE") => "403 FORBIDDEN",
         code if code.ends_with("_EXISTS") && !code.ends_with("_DOES_NOT_EXISTS") => "409 CONFLICT",

@@ -15,13 +15,17 @@ pilothouse_api::routes! {
     GET    "/v1/database-modules"                                           P0 Read account::modules;
     GET    "/v1/data-persistence"                                           P0 Read account::persistence;
     GET    "/v1/query-performance-factors"                                  P1 Read account::query_performance_factors;
-    GET    "/v1/session-logs"                                               P1 Logs account::session_logs;
+    GET    "/v1/logs"                                                       P1 Logs logs::list;
+    GET    "/v1/session-logs"                                               P1 Logs logs::sessions;
     POST   "/v1/cost-report"                                                P2 Write absent::switched_off;
     GET    "/v1/cost-report/{id}"                                           P2 Read absent::not_found;
     GET    "/v1/tasks"                                                      P0 Read tasks::list;
     GET    "/v1/tasks/{task}"                                               P0 Read tasks::get;
-    GET    "/v1/cloud-accounts"                                             P0 Read account::cloud_accounts;
-    GET    "/v1/cloud-accounts/{id}"                                        P0 Read account::cloud_account;
+    GET    "/v1/cloud-accounts"                                             P0 Read cloud_accounts::list;
+    GET    "/v1/cloud-accounts/{id}"                                        P0 Read cloud_accounts::get;
+    POST   "/v1/cloud-accounts"                                             P1 Write cloud_accounts::create;
+    PUT    "/v1/cloud-accounts/{id}"                                        P1 Write cloud_accounts::update;
+    DELETE "/v1/cloud-accounts/{id}"                                        P1 Write cloud_accounts::delete;
 
     // Subscriptions
     GET    "/v1/subscriptions"                                              P0 Read subscriptions::list;
@@ -42,6 +46,12 @@ pilothouse_api::routes! {
     DELETE "/v1/subscriptions/{sid}/regions"                                P1 Write absent::delete_regions;
     GET    "/v1/subscriptions/{sid}/peerings"                               P1 Read absent::peerings;
     POST   "/v1/subscriptions/{sid}/peerings"                               P1 Write absent::create_peering;
+    PUT    "/v1/subscriptions/{sid}/peerings/{id}"                          P1 Write absent::update_peering;
+    DELETE "/v1/subscriptions/{sid}/peerings/{id}"                          P1 Write absent::delete_peering;
+    GET    "/v1/subscriptions/{sid}/peerings/vpc"                           P1 Read absent::peerings;
+    POST   "/v1/subscriptions/{sid}/peerings/vpc"                           P1 Write absent::create_peering;
+    PUT    "/v1/subscriptions/{sid}/peerings/vpc/{id}"                      P1 Write absent::update_peering;
+    DELETE "/v1/subscriptions/{sid}/peerings/vpc/{id}"                      P1 Write absent::delete_peering;
 
     // Databases
     GET    "/v1/subscriptions/{sid}/databases"                              P0 Read databases::list;
@@ -62,6 +72,9 @@ pilothouse_api::routes! {
     GET    "/v1/subscriptions/{sid}/databases/{did}/available-target-versions" P1 Read databases::target_versions;
     POST   "/v1/subscriptions/{sid}/databases/{did}/upgrade"                P1 Write databases::upgrade;
     POST   "/v1/subscriptions/{sid}/databases/{did}/upgrade-redis-version"  P1 Write databases::upgrade;
+    GET    "/v1/subscriptions/{sid}/databases/{did}/upgrade"                P1 Read databases::upgrade_status;
+    GET    "/v1/subscriptions/{sid}/databases/{did}/redis-version-upgrade-status" P1 Read databases::upgrade_status;
+    POST   "/v1/subscriptions/{sid}/databases/{did}/traffic/resume"         P2 Write absent::not_found;
     GET    "/v1/subscriptions/{sid}/databases/{did}/tags"                   P0 Read tags::list;
     PUT    "/v1/subscriptions/{sid}/databases/{did}/tags"                   P0 Write tags::replace;
     POST   "/v1/subscriptions/{sid}/databases/{did}/tags"                   P1 Write tags::create;
@@ -96,6 +109,9 @@ pilothouse_api::routes! {
     GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/available-target-versions" P1 Read databases::target_versions;
     POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/upgrade"          P1 Write databases::upgrade;
     POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/upgrade-redis-version" P1 Write databases::upgrade;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/upgrade"          P1 Read databases::upgrade_status;
+    GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/redis-version-upgrade-status" P1 Read databases::upgrade_status;
+    POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/traffic/resume"   P2 Write absent::not_found;
     GET    "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Read tags::list;
     PUT    "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Write tags::replace;
     POST   "/v1/fixed/subscriptions/{sid}/databases/{did}/tags"             P1 Write tags::create;
@@ -121,7 +137,76 @@ pilothouse_api::routes! {
     PUT    "/v1/acl/users/{id}"                                             P1 Write acl::update_user;
     DELETE "/v1/acl/users/{id}"                                             P1 Write acl::delete_user;
 
+    // Private connectivity: not offered
+    GET    "/v1/subscriptions/{sid}/regions/peerings"                       P2 Read absent::regional_peerings;
+    POST   "/v1/subscriptions/{sid}/regions/peerings"                       P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/regions/peerings/{id}"                  P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/peerings/{id}"                  P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/private-service-connect"                P2 Read absent::private_service_connect;
+    POST   "/v1/subscriptions/{sid}/private-service-connect"                P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/private-service-connect"                P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/private-service-connect/{service}"      P2 Read absent::private_service_connect;
+    POST   "/v1/subscriptions/{sid}/private-service-connect/{service}"      P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/private-service-connect/{service}/endpoints/{endpoint}" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/private-service-connect/{service}/endpoints/{endpoint}" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/private-service-connect/{service}/endpoints/{endpoint}/creationScripts" P2 Read absent::private_service_connect;
+    GET    "/v1/subscriptions/{sid}/private-service-connect/{service}/endpoints/{endpoint}/deletionScripts" P2 Read absent::private_service_connect;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-service-connect" P2 Read absent::private_service_connect;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/private-service-connect" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/{region}/private-service-connect" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}" P2 Read absent::private_service_connect;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}" P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}/endpoints/{endpoint}" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}/endpoints/{endpoint}" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}/endpoints/{endpoint}/creationScripts" P2 Read absent::private_service_connect;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-service-connect/{service}/endpoints/{endpoint}/deletionScripts" P2 Read absent::private_service_connect;
+    GET    "/v1/subscriptions/{sid}/private-link"                           P2 Read absent::private_link;
+    POST   "/v1/subscriptions/{sid}/private-link"                           P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/private-link"                           P2 Write absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/private-link/connections/disassociate"  P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/private-link/endpoint-script"           P2 Read absent::private_link;
+    POST   "/v1/subscriptions/{sid}/private-link/principals"                P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/private-link/principals"                P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-link"          P2 Read absent::private_link;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/private-link"          P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/{region}/private-link"          P2 Write absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/private-link/connections/disassociate" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/private-link/endpoint-script" P2 Read absent::private_link;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/private-link/principals" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/{region}/private-link/principals" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/transitGateways"       P2 Read absent::transit_gateway;
+    GET    "/v1/subscriptions/{sid}/regions/{region}/transitGateways/invitations" P2 Read absent::transit_gateway;
+    PUT    "/v1/subscriptions/{sid}/regions/{region}/transitGateways/invitations/{invitation}/accept" P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/regions/{region}/transitGateways/invitations/{invitation}/reject" P2 Write absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/regions/{region}/transitGateways/{gateway}/attachment" P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/regions/{region}/transitGateways/{gateway}/attachment" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/regions/{region}/transitGateways/{gateway}/attachment" P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/transitGateways"                        P2 Read absent::transit_gateway;
+    GET    "/v1/subscriptions/{sid}/transitGateways/invitations"            P2 Read absent::transit_gateway;
+    PUT    "/v1/subscriptions/{sid}/transitGateways/invitations/{invitation}/accept" P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/transitGateways/invitations/{invitation}/reject" P2 Write absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/transitGateways/{gateway}/attachment"   P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/transitGateways/{gateway}/attachment"   P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/transitGateways/{gateway}/attachment"   P2 Write absent::switched_off;
+
     // Not offered
     GET    "/v1/data-integration-workspaces"                                P2 Read absent::data_integration;
+    GET    "/v1/subscriptions/{sid}/data-integration-workspace"             P2 Read absent::not_found;
+    POST   "/v1/subscriptions/{sid}/data-integration-workspace"             P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/data-integration-workspace"             P2 Write absent::switched_off;
+    PATCH  "/v1/subscriptions/{sid}/data-integration-workspace"             P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/data-integration-workspace"             P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/data-integration-workspace/{rest}"      P2 Read absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/data-integration-workspace/{rest}"      P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/data-integration-workspace/{rest}"      P2 Write absent::switched_off;
+    PATCH  "/v1/subscriptions/{sid}/data-integration-workspace/{rest}"      P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/data-integration-workspace/{rest}"      P2 Write absent::switched_off;
+    GET    "/v1/subscriptions/{sid}/data-integration-workspace/{rest}/{more}" P2 Read absent::switched_off;
+    POST   "/v1/subscriptions/{sid}/data-integration-workspace/{rest}/{more}" P2 Write absent::switched_off;
+    PUT    "/v1/subscriptions/{sid}/data-integration-workspace/{rest}/{more}" P2 Write absent::switched_off;
+    PATCH  "/v1/subscriptions/{sid}/data-integration-workspace/{rest}/{more}" P2 Write absent::switched_off;
+    DELETE "/v1/subscriptions/{sid}/data-integration-workspace/{rest}/{more}" P2 Write absent::switched_off;
     POST   "/v1/endpoint-redirections"                                      P2 Write absent::switched_off;
+    GET    "/v1/endpoint-redirections/{id}"                                 P2 Read absent::switched_off;
+    POST   "/v1/endpoint-redirections/{id}/revert"                          P2 Write absent::switched_off;
 }

@@ -18,20 +18,44 @@ pub struct EventFilter {
     pub subject: Option<Subject>,
 }
 
+impl EventFilter {
+    fn wants(&self, caller: &Caller, event: &Event) -> bool {
+        let reached = match (&caller.scope, event.what.tenant) {
+            (TenantScope::All, _) => true,
+            (TenantScope::Only(tenants), Some(tenant)) => tenants.contains(&tenant),
+            (TenantScope::Only(_), None) => false,
+        };
+        reached
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.to.is_none_or(|to| event.at <= to)
+            && self.subject.is_none_or(|subject| event.what.subject == subject)
+    }
+}
+
 impl Control {
     /// The events that are kept and lie within the caller's reach, oldest first.
     pub fn events(&self, caller: &Caller, filter: &EventFilter) -> Vec<Arc<Event>> {
         let view = self.store().view();
         view.events()
-            .filter(|event| filter.from.is_none_or(|from| event.at >= from))
-            .filter(|event| filter.to.is_none_or(|to| event.at <= to))
-            .filter(|event| filter.subject.is_none_or(|subject| event.what.subject == subject))
-            .filter(|event| match (&caller.scope, event.what.tenant) {
-                (TenantScope::All, _) => true,
-                (TenantScope::Only(tenants), Some(tenant)) => tenants.contains(&tenant),
-                (TenantScope::Only(_), None) => false,
-            })
+            .filter(|event| filter.wants(caller, event))
             .map(|event| Arc::clone(&event.record))
+            .collect()
+    }
+
+    /// As [`Control::events`], but newest first, from `offset` on and at most `limit`; each with its number, which only grows.
+    pub fn newest_events(
+        &self,
+        caller: &Caller,
+        filter: &EventFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Vec<(u64, Arc<Event>)> {
+        let view = self.store().view();
+        view.newest_events()
+            .filter(|(_, event)| filter.wants(caller, event))
+            .skip(offset)
+            .take(limit)
+            .map(|(number, event)| (number, Arc::clone(&event.record)))
             .collect()
     }
 

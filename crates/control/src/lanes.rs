@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pilothouse_model::{
-    Dialect, Operation, OperationId, OperationKind, OperationPhase, OperationResult, Request, Secret, Subject, TenantId,
+    Dialect, EventDraft, Operation, OperationId, OperationKind, OperationPhase, OperationResult, Request, Secret,
+    Severity, Subject, TenantId,
 };
 use pilothouse_store::{Lane, Transaction, Urgency, View};
 use serde_json::Value;
@@ -105,6 +106,7 @@ impl Settlement {
         if let Some(request) = &mut operation.request {
             request.answer = Some(answer);
         }
+        transaction.append_event(now, event(&operation, Severity::Info, "processed", "was processed"));
         transaction.put(operation);
         Ok(())
     }
@@ -183,6 +185,7 @@ impl Control {
                     changed_at: now,
                     ended_at: None,
                 };
+                transaction.append_event(now, event(&operation, Severity::Info, "received", "was received"));
                 transaction.put(operation.clone());
                 Ok(operation)
             })
@@ -326,10 +329,33 @@ impl Control {
                 }
                 Err(refusal) => operations::refuse(&mut operation, refusal, now),
             }
+            let why = match &operation.phase {
+                OperationPhase::Failed { message, .. } => format!("was refused: {message}"),
+                _ => "was refused".to_owned(),
+            };
+            transaction.append_event(now, event(&operation, Severity::Warning, "refused", &why));
             transaction.put(operation);
             Ok(())
         })
         .await
+    }
+}
+
+/// How it stands with a request, for the log of its tenant.
+fn event(operation: &Operation, severity: Severity, how: &str, what: &str) -> EventDraft {
+    let command = operation
+        .request
+        .as_ref()
+        .map_or("", |request| request.command.as_str());
+    EventDraft {
+        kind: format!("request-{how}"),
+        severity,
+        subject: operation.subject,
+        tenant: Some(operation.tenant),
+        actor: operation.actor.clone(),
+        operation: Some(operation.id),
+        message: format!("{command} {what}"),
+        facts: serde_json::json!({ "command": command }),
     }
 }
 

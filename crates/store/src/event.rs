@@ -42,4 +42,9 @@ impl View {
     pub fn events(&self) -> impl DoubleEndedIterator<Item = &Arc<Stored<Event>>> + ExactSizeIterator {
         self.events.kept.values()
     }
+
+    /// The events that are kept, newest first, with their places: numbers from 1 on that are never given twice and do not change.
+    pub fn newest_events(&self) -> impl Iterator<Item = (u64, &Arc<Stored<Event>>)> {
+        self.events.kept.iter().rev().map(|(place, event)| (*place, event))
+    }
 }

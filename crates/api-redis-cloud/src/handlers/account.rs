@@ -6,7 +6,7 @@ use super::ok;
 use crate::app::App;
 use crate::call::{Answer, Call};
 use crate::error::Failure;
-use crate::translate::subscription::{CLOUD_ACCOUNT, PAYMENT_METHOD, REGIONS};
+use crate::translate::subscription::{PAYMENT_METHOD, REGIONS};
 use crate::translate::time;
 use crate::wire::database::DataPersistence;
 
@@ -90,36 +90,4 @@ pub(crate) async fn query_performance_factors(_app: App, call: Call) -> Answer {
     Ok(ok(
         &json!({ "queryPerformanceFactors": [], "links": call.links("/query-performance-factors") }),
     ))
-}
-
-pub(crate) async fn session_logs(_app: App, call: Call) -> Answer {
-    Ok(ok(&json!({ "entries": [], "links": call.links("/session-logs") })))
-}
-
-pub(crate) async fn cloud_accounts(_app: App, call: Call) -> Answer {
-    Ok(ok(&json!({
-        "accountId": call.account.number,
-        "cloudAccounts": [cloud_account_object(&call)],
-        "links": call.links("/cloud-accounts"),
-    })))
-}
-
-pub(crate) async fn cloud_account(_app: App, call: Call) -> Answer {
-    let number = call.number("id")?;
-    if i64::try_from(number) != Ok(CLOUD_ACCOUNT) {
-        return Err(Failure::not_found(format!("Cloud account {number} not found")));
-    }
-    Ok(ok(&cloud_account_object(&call)))
-}
-
-/// The hosts of this installation.
-fn cloud_account_object(call: &Call) -> Value {
-    json!({
-        "id": CLOUD_ACCOUNT,
-        "name": "Pilothouse hosts",
-        "provider": "AWS",
-        "status": "active",
-        "accessKeyId": "",
-        "links": call.links("/cloud-accounts/1"),
-    })
 }

@@ -2,7 +2,7 @@
 
 use pilothouse_api::StatusCode;
 use pilothouse_control::{DatabaseView, KeyRole, Reply};
-use pilothouse_model::{Lifecycle, TlsMode};
+use pilothouse_model::{Dialect, Lifecycle, OperationKind, OperationResult, TlsMode};
 use serde_json::{Value, json};
 
 use super::subscriptions::find;
@@ -152,6 +152,45 @@ pub(crate) async fn upgrade(app: App, call: Call) -> Answer {
 async fn on_database(app: &App, call: &Call, status: StatusCode, command: &str, body: Value) -> Answer {
     let content = content(call, Some(call.number("sid")?), Some(call.number("did")?), body);
     submit(app, call, status, &call.family().command(command), content).await
+}
+
+/// How the last upgrade went; 404 when there was none.
+pub(crate) async fn upgrade_status(app: App, call: Call) -> Answer {
+    let (_, view) = locate(&app, &call)?;
+    let control = app.control();
+    let number = ids::of_database(control, view.database.id);
+    let commands = [
+        "databaseUpgradeRedisVersionRequest",
+        "fixedDatabaseUpgradeRedisVersionRequest",
+    ];
+    let requests = control.requests(Dialect::RedisCloud, call.account.tenant);
+    let asked = requests.iter().rev().filter_map(|operation| operation.request.as_ref());
+    let mut asked = asked.filter(|request| commands.contains(&request.command.as_str()));
+    let asked = asked.find(|request| {
+        let answer = request.answer.as_ref().and_then(|answer| answer.get("resourceId"));
+        answer.and_then(Value::as_u64) == Some(number)
+    });
+    let upgrades = control.operations_of(&call.caller, view.database.id);
+    let upgrade = upgrades
+        .iter()
+        .filter(|operation| operation.kind == OperationKind::UpgradeDatabase)
+        .max_by_key(|operation| operation.received_at);
+    let (Some(asked), Some(upgrade)) = (asked, upgrade) else {
+        return Err(Failure::not_found(format!("Database {number} was never upgraded")));
+    };
+    let body: Value = serde_json::from_str(control.open(&asked.body)?.expose()).map_err(Failure::internal)?;
+    let status = match &upgrade.result {
+        None => "in-progress",
+        Some(OperationResult::Succeeded) => "done",
+        Some(OperationResult::Failed { .. }) => "failed",
+    };
+    let progress = if status == "done" { 100 } else { upgrade.progress };
+    Ok(ok(&json!({
+        "databaseId": number,
+        "targetRedisVersion": body["body"]["targetRedisVersion"],
+        "progress": progress,
+        "upgradeStatus": status,
+    })))
 }
 
 pub(crate) async fn target_versions(app: App, call: Call) -> Answer {

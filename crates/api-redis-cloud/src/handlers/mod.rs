@@ -3,8 +3,10 @@
 pub(crate) mod absent;
 pub(crate) mod account;
 pub(crate) mod acl;
+pub(crate) mod cloud_accounts;
 pub(crate) mod databases;
 pub(crate) mod fixed;
+pub(crate) mod logs;
 pub(crate) mod subscriptions;
 pub(crate) mod tags;
 pub(crate) mod tasks;

@@ -1,6 +1,7 @@
 //! What the lane of an account does with a task (specification §3, §4): validate, plan, commit. No server is started here.
 
 mod acl;
+mod cloud_accounts;
 mod databases;
 mod essentials;
 mod extras;
@@ -151,6 +152,24 @@ async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
             "VPC_PEERING_GENERAL_ERROR",
             "there are no cloud networks here: use routes of your network, and the CIDR list of the subscription",
         ),
+        "cloudAccountCreateRequest" => cloud_accounts::create(task).await,
+        "cloudAccountUpdateRequest" => cloud_accounts::update(task).await,
+        "cloudAccountDeleteRequest" => cloud_accounts::delete(task).await,
+        "vpcPeeringUpdateRequest" | "vpcPeeringDeleteRequest" => {
+            not_there(task, "VPC_PEERING_NOT_FOUND", "there is no such peering")
+        }
+        "activeActiveVpcPeeringGetRequest" => not_there(
+            task,
+            "GETTING_ACTIVE_ACTIVE_SUBSCRIPTION_VPC_PEERINGS_IS_NOT_ALLOWED_WITH_SINGLE_REGION_SUBSCRIPTION",
+            "the subscription has one region",
+        ),
+        "pscServiceGetRequest" => not_there(
+            task,
+            "PSC_SERVICE_NOT_FOUND",
+            "private service connect is not offered here",
+        ),
+        "privateLinkGetRequest" => not_there(task, "PRIVATE_LINK_NOT_FOUND", "private links are not offered here"),
+        "tgwGetRequest" => not_there(task, "TGW_DOES_NOT_EXIST", "transit gateways are not offered here"),
         "activeActiveRegionCreateRequest" => refused(
             "ADDING_REGION_IS_NOT_ALLOWED_WITH_SINGLE_REGION_SUBSCRIPTION",
             "the subscription has one region",
@@ -165,4 +184,10 @@ async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
         ),
         other => refused("BAD_REQUEST", &format!("{other} is no command of this version")),
     }
+}
+
+/// The end of a task about something that no subscription here has.
+fn not_there(task: &Task<'_>, code: &'static str, why: &str) -> Outcome {
+    subscriptions::find(task)?;
+    Err(TaskError::new(code, why))
 }

@@ -10,7 +10,7 @@ use super::databases::prepare;
 use super::view::{Subscription, subscription, subscriptions};
 use super::{Outcome, Task};
 use crate::call::Family;
-use crate::documents::SubscriptionDocument;
+use crate::documents::{self, SubscriptionDocument};
 use crate::error::TaskError;
 use crate::ids;
 use crate::state;
@@ -24,7 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(15);
 
 pub(super) async fn create(task: &Task<'_>) -> Outcome {
     let request: SubscriptionRequest = task.typed()?;
-    let mut document = wanted::create(&request)?;
+    let cloud_accounts = documents::cloud_accounts(task.app.control(), task.pending.operation.tenant);
+    let mut document = wanted::create(&request, &cloud_accounts)?;
     let around = Around {
         control: task.app.control(),
         allowed: asked::allowed(&document)?,

@@ -2,7 +2,7 @@
 
 use pilothouse_model::Cidr;
 
-use crate::documents::SubscriptionDocument;
+use crate::documents::{CloudAccounts, SubscriptionDocument};
 use crate::error::TaskError;
 use crate::wire::subscription::{
     CloudProvider, DeploymentType, MemoryStorage, Region, StorageEncryption, SubscriptionRequest,
@@ -56,10 +56,22 @@ pub(crate) const REGIONS: &[(&str, &str)] = &[
 ];
 
 /// A new subscription, but for its databases and its capacity.
-pub(crate) fn create(request: &SubscriptionRequest) -> Result<SubscriptionDocument, TaskError> {
+pub(crate) fn create(
+    request: &SubscriptionRequest,
+    cloud_accounts: &CloudAccounts,
+) -> Result<SubscriptionDocument, TaskError> {
     refuse_what_is_not_offered(request)?;
     check_payment(request.payment_method_id)?;
     let provider = only_provider(request)?;
+    let cloud_account_id = provider.cloud_account_id.unwrap_or(CLOUD_ACCOUNT);
+    if !cloud_accounts
+        .accounts
+        .iter()
+        .any(|account| account.id == cloud_account_id)
+    {
+        let why = format!("there is no cloud account {cloud_account_id}");
+        return Err(TaskError::new("CLOUD_ACCOUNT_NOT_FOUND", why));
+    }
     let provider_name = provider.provider.unwrap_or_default();
     let region = only_region(provider)?;
     let name = region.region.clone().unwrap_or_default();
@@ -78,7 +90,7 @@ pub(crate) fn create(request: &SubscriptionRequest) -> Result<SubscriptionDocume
         memory_storage: MemoryStorage::Ram,
         public_endpoint_access: request.public_endpoint_access.unwrap_or(true),
         provider: provider_name,
-        cloud_account_id: CLOUD_ACCOUNT,
+        cloud_account_id,
         region: name,
         multiple_availability_zones: false,
         preferred_availability_zones: region.preferred_availability_zones.clone().unwrap_or_default(),
@@ -126,12 +138,6 @@ fn only_provider(request: &SubscriptionRequest) -> Result<&CloudProvider, TaskEr
         }
         _ => return Err(TaskError::new("BAD_REQUEST", "cloudProviders is missing")),
     };
-    if provider.cloud_account_id.is_some_and(|id| id != CLOUD_ACCOUNT) {
-        return Err(TaskError::new(
-            "CLOUD_ACCOUNT_NOT_FOUND",
-            "there is no such cloud account",
-        ));
-    }
     if provider
         .resource_tags
         .as_ref()

@@ -71,6 +71,9 @@ fn resource(command: &str, answer: &Value) -> Option<String> {
     if command.starts_with("aclUser") {
         return Some(format!("/acl/users/{number}"));
     }
+    if command.starts_with("cloudAccount") {
+        return Some(format!("/cloud-accounts/{number}"));
+    }
     let (family, command) = Family::of_command(command);
     let path = family.path();
     if command.starts_with("subscription") {

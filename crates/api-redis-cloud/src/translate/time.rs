@@ -13,6 +13,13 @@ pub(crate) fn millis(at: Timestamp) -> String {
     at.to_string()
 }
 
+/// A time as clients write it: ISO 8601, UTC where no zone is named.
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+    let zoned = text.parse::<jiff::Timestamp>();
+    let zoned = zoned.or_else(|_| format!("{text}Z").parse::<jiff::Timestamp>()).ok()?;
+    Some(Timestamp::from_millis(zoned.as_millisecond()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +29,13 @@ mod tests {
         let at = Timestamp::from_millis(1_772_360_430_123);
         assert_eq!(millis(at), "2026-03-01T10:20:30.123Z");
         assert_eq!(with_offset(at), "2026-03-01T10:20:30.123+0000");
+        for text in [
+            "2026-03-01T10:20:30.123Z",
+            "2026-03-01T10:20:30.123",
+            "2026-03-01T12:20:30.123+02:00",
+        ] {
+            assert_eq!(parse(text), Some(at), "{text}");
+        }
+        assert_eq!(parse("yesterday"), None);
     }
 }

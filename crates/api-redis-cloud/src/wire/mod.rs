@@ -1,5 +1,6 @@
 //! What goes over the wire, as serde types.
 
+pub(crate) mod account;
 pub(crate) mod acl;
 pub(crate) mod database;
 pub(crate) mod fixed;

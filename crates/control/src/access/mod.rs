@@ -122,13 +122,13 @@ impl Control {
     }
 }
 
-/// An event about a user, a role or a rule.
-fn event(caller: &Caller, kind: &str, subject: Subject, name: &str) -> EventDraft {
+/// An event about a user, a role or a rule of that tenant's.
+fn event(caller: &Caller, tenant: Option<TenantId>, kind: &str, subject: Subject, name: &str) -> EventDraft {
     EventDraft {
         kind: kind.to_owned(),
         severity: Severity::Info,
         subject,
-        tenant: None,
+        tenant,
         actor: caller.actor.clone(),
         operation: None,
         message: format!("{}: {name}", kind.replace('-', " ")),

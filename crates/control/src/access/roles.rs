@@ -154,7 +154,7 @@ impl Control {
             for document in documents {
                 crate::documents::write(transaction, caller.dialect, subject, document)?;
             }
-            transaction.append_event(now, event(caller, "role-created", subject, &role.name));
+            transaction.append_event(now, event(caller, role.tenant, "role-created", subject, &role.name));
             transaction.put(role.clone());
             Ok(())
         })
@@ -199,7 +199,10 @@ impl Control {
                 for document in change.documents {
                     crate::documents::write(transaction, caller.dialect, Subject::Role(id), document)?;
                 }
-                transaction.append_event(now, event(caller, "role-updated", Subject::Role(id), &role.name));
+                transaction.append_event(
+                    now,
+                    event(caller, role.tenant, "role-updated", Subject::Role(id), &role.name),
+                );
                 Ok(role)
             })
             .await?;
@@ -232,7 +235,7 @@ impl Control {
                         transaction.delete::<Role>(&id);
                         transaction.delete_documents_of(&subject);
                         transaction.release_wire_ids(&subject);
-                        transaction.append_event(now, event(caller, "role-deleted", subject, &role.name));
+                        transaction.append_event(now, event(caller, role.tenant, "role-deleted", subject, &role.name));
                         if let Some(settlement) = &caller.settles {
                             settlement.settle(transaction, now)?;
                         }

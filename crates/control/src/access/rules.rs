@@ -99,7 +99,7 @@ impl Control {
             for document in documents {
                 crate::documents::write(transaction, caller.dialect, subject, document)?;
             }
-            transaction.append_event(now, event(caller, "acl-rule-created", subject, &rule.name));
+            transaction.append_event(now, event(caller, rule.tenant, "acl-rule-created", subject, &rule.name));
             transaction.put(rule.clone());
             Ok(())
         })
@@ -143,7 +143,16 @@ impl Control {
                 for document in change.documents {
                     crate::documents::write(transaction, caller.dialect, Subject::AclRule(id), document)?;
                 }
-                transaction.append_event(now, event(caller, "acl-rule-updated", Subject::AclRule(id), &rule.name));
+                transaction.append_event(
+                    now,
+                    event(
+                        caller,
+                        rule.tenant,
+                        "acl-rule-updated",
+                        Subject::AclRule(id),
+                        &rule.name,
+                    ),
+                );
                 transaction.put(rule.clone());
                 let databases = databases_with(transaction.view(), &rule);
                 Ok((rule, databases))
@@ -171,7 +180,7 @@ impl Control {
             transaction.delete::<AclRule>(&id);
             transaction.delete_documents_of(&subject);
             transaction.release_wire_ids(&subject);
-            transaction.append_event(now, event(caller, "acl-rule-deleted", subject, &rule.name));
+            transaction.append_event(now, event(caller, rule.tenant, "acl-rule-deleted", subject, &rule.name));
             Ok(())
         })
         .await

@@ -108,7 +108,10 @@ impl Control {
                     role.grants = grants;
                 }
                 roles::check(transaction.view(), &role)?;
-                transaction.append_event(now, event(caller, "role-updated", Subject::Role(id), &role.name));
+                transaction.append_event(
+                    now,
+                    event(caller, role.tenant, "role-updated", Subject::Role(id), &role.name),
+                );
                 transaction.put(role);
                 databases.extend(databases_open_to(transaction.view(), &[id]));
                 Ok(databases)

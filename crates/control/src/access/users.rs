@@ -137,7 +137,10 @@ impl Control {
                 let subject = Subject::User(user.id);
                 self.schemes().allocate(transaction, subject, wire_id)?;
                 write_documents(transaction, caller, subject, documents)?;
-                transaction.append_event(now, event(caller, "user-created", subject, user.display_name()));
+                transaction.append_event(
+                    now,
+                    event(caller, user.tenant, "user-created", subject, user.display_name()),
+                );
                 transaction.put(user.clone());
                 let databases = databases_open_to(transaction.view(), &user.roles);
                 Ok((user, databases))
@@ -213,7 +216,13 @@ impl Control {
                     keeps_an_administrator(before, transaction.view())?;
                     transaction.append_event(
                         now,
-                        event(caller, "user-updated", Subject::User(id), user.display_name()),
+                        event(
+                            caller,
+                            user.tenant,
+                            "user-updated",
+                            Subject::User(id),
+                            user.display_name(),
+                        ),
                     );
                 }
                 let mut databases = databases_open_to(transaction.view(), &user.roles);
@@ -241,7 +250,10 @@ impl Control {
                 keeps_an_administrator(before, transaction.view())?;
                 transaction.delete_documents_of(&subject);
                 transaction.release_wire_ids(&subject);
-                transaction.append_event(now, event(caller, "user-deleted", subject, user.display_name()));
+                transaction.append_event(
+                    now,
+                    event(caller, user.tenant, "user-deleted", subject, user.display_name()),
+                );
                 Ok(databases_open_to(transaction.view(), &user.roles))
             })
             .await?;
@@ -295,7 +307,13 @@ impl Control {
                 }
                 transaction.append_event(
                     now,
-                    event(caller, "user-updated", Subject::User(id), user.display_name()),
+                    event(
+                        caller,
+                        user.tenant,
+                        "user-updated",
+                        Subject::User(id),
+                        user.display_name(),
+                    ),
                 );
                 let databases = databases_open_to(transaction.view(), &user.roles);
                 transaction.put(user);
