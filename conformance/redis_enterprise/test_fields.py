@@ -76,3 +76,35 @@ def test_a_database_is_recovered_from_the_chosen_files(pilothouse, api):
     api.post(path, {"data_files": gone + plan["data_files"], "ignore_errors": True})
     wait.until("it is active", lambda: api.bdb(uid)["status"] == "active", 30)
     assert pilothouse.client(api.bdb(uid)).get("key") == "value"
+
+
+def test_a_change_of_name_or_settings_alone_is_told_in_the_log(api):
+    uid = api.create("former")["uid"]
+
+    def told(kind):
+        return [line for line in api.get("/v1/logs?limit=1000") if line["type"] == kind and line.get("bdb_uid") == uid]
+
+    api.put(f"/v1/bdbs/{uid}", {"name": "present"})
+    (line,) = told("bdb_name_updated")
+    assert (line["old_val"], line["new_val"], line["originator_uid"]) == ("former", "present", 1)
+    assert not told("bdb_updated")
+    changed = api.bdb(uid)["last_changed_time"]
+    for _ in range(2):
+        # What is as it was is no change.
+        api.put(f"/v1/bdbs/{uid}", {"email_alerts": True})
+    (line,) = told("bdb_updated")
+    assert line["bdb_name"] == "present" and api.bdb(uid)["last_changed_time"] >= changed
+
+
+def test_an_endpoint_that_is_not_there_cannot_be_changed(api):
+    uid = api.create("endpoints")["uid"]
+    api.expect(406, "PUT", f"/v1/bdbs/{uid}", {"endpoint": f"{uid + 1}:1", "proxy_policy": "all-nodes"}, code="invalid_configuration")
+    assert api.put(f"/v1/bdbs/{uid}", {"endpoint": f"{uid}:1", "proxy_policy": "all-nodes"})["proxy_policy"] == "all-nodes"
+
+
+def test_what_cannot_be_honoured_of_a_backup_or_a_node_is_refused(api):
+    uid = api.create("offsets")["uid"]
+    api.expect(406, "PUT", f"/v1/bdbs/{uid}", {"backup_interval_offset": 90_000}, code="invalid_configuration")
+    api.put(f"/v1/bdbs/{uid}", {"backup_interval_offset": 90_000, "backup_interval": 100_000})
+    api.expect(406, "PUT", "/v1/nodes/1", {"recovery_path": "/var/recovery"}, code="invalid_configuration")
+    api.put("/v1/nodes/1", {"recovery_path": ""})

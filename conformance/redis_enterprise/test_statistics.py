@@ -107,3 +107,12 @@ def test_info_of_shards_is_asked_for_when_it_is_wanted(pilothouse, api):
             client.ping()
         after = processed()
         assert after["master"] >= before["master"] + 100, (before, after)
+
+
+def test_sessions_that_watch_every_command_are_counted(pilothouse, api):
+    bdb = api.create("watched")
+    client = pilothouse.client(bdb)
+    assert newest(api, bdb["uid"])["monitor_sessions_count"] == 0
+    with client.monitor(), client.monitor():
+        wait.until("two sessions", lambda: newest(api, bdb["uid"])["monitor_sessions_count"] == 2, 15)
+    wait.until("none", lambda: newest(api, bdb["uid"])["monitor_sessions_count"] == 0, 15)

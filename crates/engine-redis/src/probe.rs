@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pilothouse_engine::{Deadline, EngineError, Load};
+use pilothouse_engine::{Deadline, EngineError, Load, Reply};
 use pilothouse_model::{EngineVersion, ServerFacts};
 
 use crate::client::{Client, Command};
@@ -49,16 +49,35 @@ fn facts(info: Info, fenced: bool) -> Result<ServerFacts, EngineError> {
 }
 
 /// Totals and gauges by the server's names, errors by their codes as `errorstat_<code>`; `keys` and `expires` are ours: the sums over
-/// the key space.
+/// the key space, and so is `monitors`: the clients that watch every command.
 pub(crate) async fn load(client: &mut Client, deadline: Deadline) -> Result<Load, EngineError> {
     let reply = client.call(&Command::new(["INFO", "all"]), deadline).await?;
-    let load = numbers(&Info::from_reply(&reply)?);
+    let mut load = numbers(&Info::from_reply(&reply)?);
     // Nothing at all is not a server without load.
-    if load.numbers.contains_key("used_memory") {
-        Ok(load)
-    } else {
-        Err(error::unexpected("INFO"))
+    if !load.numbers.contains_key("used_memory") {
+        return Err(error::unexpected("INFO"));
     }
+    // Only the list of clients tells of them, which is long: it is asked for where somebody ever began to watch.
+    let ever = load.calls.get("monitor").is_some_and(|calls| *calls > 0);
+    let watching = if ever { monitors(client, deadline).await? } else { 0 };
+    load.numbers.insert("monitors".to_owned(), watching as f64);
+    Ok(load)
+}
+
+async fn monitors(client: &mut Client, deadline: Deadline) -> Result<usize, EngineError> {
+    let list = Command::new(["CLIENT", "LIST", "TYPE", "normal"]);
+    match client.call(&list, deadline).await? {
+        Reply::Bulk(text) => Ok(String::from_utf8_lossy(&text)
+            .lines()
+            .filter(|line| is_monitor(line))
+            .count()),
+        _ => Err(error::unexpected("CLIENT LIST")),
+    }
+}
+
+fn is_monitor(line: &str) -> bool {
+    let mut fields = line.split_ascii_whitespace();
+    fields.any(|field| field.strip_prefix("flags=").is_some_and(|flags| flags.contains('O')))
 }
 
 fn numbers(info: &Info) -> Load {
@@ -94,6 +113,14 @@ fn numbers(info: &Info) -> Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_watches_every_command_is_told_by_its_flags() {
+        assert!(is_monitor(
+            "id=3 addr=127.0.0.1:48458 age=1 flags=O db=0 cmd=monitor user=default"
+        ));
+        assert!(!is_monitor("id=4 addr=127.0.0.1:48472 age=0 flags=N db=0 cmd=flags=O"));
+    }
 
     const TEXT: &str = "redis_version:7.2.4\r\nvalkey_version:8.0.1\r\nrun_id:abc\r\nprocess_id:7\r\nuptime_in_seconds:9\r\nused_memory:1000\r\n\
         loading:1\r\nloading_loaded_perc:12.50\r\nrole:master\r\nmaster_replid:f0\r\nmaster_replid2:0000000000000000000000000000000000000000\r\n\

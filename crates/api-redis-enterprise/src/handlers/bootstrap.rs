@@ -1,17 +1,21 @@
 //! Bootstrap: making the cluster. Durable from the first answer on, repeated after a crash until it is done.
 
+mod wanted;
+
 use pilothouse_api::Request;
 use pilothouse_control::{Control, ControlError, NewUser, UserChange};
-use pilothouse_model::{ManagementRole, Secret, Subject};
+use pilothouse_model::{ManagementRole, Subject};
 use serde_json::{Value, json};
 
 use crate::app::{App, BootstrapPolicy};
 use crate::auth::{Principal, own_caller};
-use crate::call::{Answer, Call, ok, ok_empty, typed};
+use crate::call::{Answer, Call, ok, ok_empty};
 use crate::error::Failure;
+use crate::handlers::{license, nodes};
 use crate::settings::{BOOTSTRAP, CLUSTER, POLICY};
-use crate::wire::bootstrap::{BootstrapAnswer, BootstrapRecord, BootstrapState, BootstrapStatus, CreateClusterRequest};
-use crate::{documents, fields, ids, translate, wire};
+use crate::wire::bootstrap::{BootstrapAnswer, BootstrapRecord, BootstrapState, BootstrapStatus};
+use crate::{documents, ids, translate};
+use wanted::{Wanted, wanted};
 
 /// Name of the first user, as the product calls it.
 const FIRST_USER_NAME: &str = "Administrator";
@@ -75,14 +79,6 @@ pub(crate) async fn resume(app: &App) {
     }
 }
 
-/// What was asked for, checked.
-struct Wanted {
-    cluster_name: String,
-    username: String,
-    password: Secret,
-    policy: Value,
-}
-
 /// Whether this caller may bootstrap, by the configuration.
 fn admit(app: &App, request: &Request) -> Result<(), Failure> {
     if app.is_member() {
@@ -114,69 +110,6 @@ fn already() -> Failure {
     Failure::conflict("conflict", "this node belongs to a cluster already, or is about to")
 }
 
-fn config_error(description: impl Into<String>) -> Failure {
-    Failure::bad_request("config_error", description)
-}
-
-fn wanted(app: &App, call: &Call) -> Result<Wanted, Failure> {
-    let body = call.body()?;
-    let request: CreateClusterRequest = typed(body).map_err(|failure| failure.with_code("config_error"))?;
-    if request
-        .action
-        .as_deref()
-        .is_some_and(|action| action != "create_cluster")
-    {
-        return Err(config_error("action must be create_cluster here"));
-    }
-    let name = request.cluster.and_then(|cluster| cluster.name).or(request.name);
-    let cluster_name = name.ok_or_else(|| config_error("cluster.name is missing"))?;
-    check_cluster_name(&cluster_name)?;
-    let credentials = request
-        .credentials
-        .ok_or_else(|| config_error("credentials are missing"))?;
-    let username = credentials.username.unwrap_or_default();
-    let password = credentials.password.unwrap_or_default();
-    if username.is_empty() || username.len() > 255 || username.chars().any(|c| "&<>\"".contains(c) || !is_plain(c)) {
-        return Err(config_error(
-            "credentials.username must have 1 to 255 ASCII characters without &, <, > and \"",
-        ));
-    }
-    if password.is_empty() {
-        return Err(config_error("credentials.password is missing"));
-    }
-    let policy = fields::checked(wire::policy::SETTINGS, &request.policy.unwrap_or_default())
-        .map_err(|failure| failure.with_code("config_error"))?;
-    crate::handlers::policy::check_honoured(app, &policy).map_err(|failure| config_error(failure.description))?;
-    Ok(Wanted {
-        cluster_name,
-        username,
-        password: Secret::new(password),
-        policy: Value::Object(policy),
-    })
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_ascii() && !c.is_ascii_control()
-}
-
-/// A host name by RFC 952 and 1123, of at most 64 characters; one label is enough.
-fn check_cluster_name(name: &str) -> Result<(), Failure> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if name.len() <= 64 && name.split('.').all(label) {
-        Ok(())
-    } else {
-        Err(config_error(
-            "cluster.name must be a host name of at most 64 characters",
-        ))
-    }
-}
-
 /// Makes the wish durable, unless there is a cluster or one on its way.
 async fn begin(app: &App, wanted: Wanted) -> Result<(), Failure> {
     let control = app.control();
@@ -188,6 +121,8 @@ async fn begin(app: &App, wanted: Wanted) -> Result<(), Failure> {
         username: Some(wanted.username),
         password: Some(control.seal(&wanted.password)),
         policy: Some(wanted.policy),
+        node: Some(wanted.node),
+        license: wanted.license,
         error: None,
     };
     let write = move |current: Option<&Value>| {
@@ -228,6 +163,8 @@ async fn carry_out(app: &App) {
             username: None,
             password: None,
             policy: None,
+            node: None,
+            license: None,
             error: None,
             ..record
         },
@@ -287,6 +224,13 @@ async fn build(app: &App, record: &BootstrapRecord) -> Result<(), ControlError> 
         .cloned()
         .unwrap_or_default();
     documents::change(app, &own_caller(app), Subject::Installation, POLICY, policy, None).await?;
+    crate::handlers::policy::bring_into_force(app);
+    if let Some(node) = &record.node {
+        nodes::set_up(app, node).await?;
+    }
+    if let Some(license) = &record.license {
+        license::store(app, &own_caller(app), license).await?;
+    }
     Ok(())
 }
 
@@ -350,38 +294,5 @@ fn describe(app: &App) -> BootstrapAnswer {
             &app.options().software_version,
             control.now(),
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cluster_names_are_host_names() {
-        for good in [
-            "my.cluster",
-            "cluster",
-            "a-b.c1",
-            "1.2",
-            &format!("{}.a", "x".repeat(62)),
-        ] {
-            assert!(check_cluster_name(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            ".",
-            "a..b",
-            "-a",
-            "a-",
-            "a_b",
-            "ä",
-            "a b",
-            "a.",
-            &"x".repeat(64),
-            &"x.".repeat(40),
-        ] {
-            assert!(check_cluster_name(bad).is_err(), "{bad}");
-        }
     }
 }

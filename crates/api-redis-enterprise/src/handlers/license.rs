@@ -1,5 +1,6 @@
 //! The license. This program is free: there is nothing to buy, nothing expires and nothing is limited; collectors read numbers all the same.
 
+use pilothouse_control::{Caller, ControlError};
 use pilothouse_model::{Subject, Timestamp};
 use serde_json::{Value, json};
 
@@ -25,30 +26,31 @@ pub(crate) async fn update(app: App, call: Call) -> Answer {
     let body = call.body()?;
     let text = body.get("license").and_then(Value::as_str);
     let text = text.ok_or_else(|| Failure::bad_request("invalid_license", "license must be the text of a license"))?;
+    check(text)?;
+    store(&app, &call.caller, text).await?;
+    Ok(ok(&shown(&app)))
+}
+
+/// Refuses what is not framed like a license.
+pub(crate) fn check(text: &str) -> Result<(), Failure> {
     let framed = text.contains("LICENSE START") && text.contains("LICENSE END");
-    if !framed || text.len() > TEXT_BYTES_MAX {
-        return Err(Failure::bad_request(
+    if framed && text.len() <= TEXT_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(Failure::bad_request(
             "invalid_license",
             "this is not the text of a license",
-        ));
+        ))
     }
+}
+
+/// Keeps the text of a license.
+pub(crate) async fn store(app: &App, caller: &Caller, text: &str) -> Result<(), ControlError> {
     let changes = json!({ "license": text }).as_object().cloned().unwrap_or_default();
-    let event = documents::event(
-        &call.caller,
-        "license-added",
-        Subject::Installation,
-        "a license text was stored",
-    );
-    documents::change(
-        &app,
-        &call.caller,
-        Subject::Installation,
-        DOCUMENT,
-        changes,
-        Some(event),
-    )
-    .await?;
-    Ok(ok(&shown(&app)))
+    let message = "a license text was stored";
+    let event = documents::event(caller, "license-added", Subject::Installation, message);
+    documents::change(app, caller, Subject::Installation, DOCUMENT, changes, Some(event)).await?;
+    Ok(())
 }
 
 fn shown(app: &App) -> Value {

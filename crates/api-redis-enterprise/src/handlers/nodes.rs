@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pilothouse_api::JsonObject;
-use pilothouse_control::HostChange;
-use pilothouse_model::{Host, Subject};
+use pilothouse_control::{Caller, ControlError, HostChange};
+use pilothouse_model::{Host, HostId, Subject};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -32,59 +32,85 @@ pub(crate) async fn get(app: App, call: Call) -> Answer {
 
 pub(crate) async fn update(app: App, call: Call) -> Answer {
     let host = find(&app, call.uid("uid")?)?;
-    let body = call.body()?;
-    let settings = fields::checked(SETTINGS, &body)?;
-    let effective = fields::checked(EFFECTIVE, &body)?;
-    if let Some(wrong) = texts(settings.get(EXTERNAL)).find(|text| text.parse::<IpAddr>().is_err()) {
-        return Err(Failure::invalid_schema(format!(
-            "external_addr holds {wrong:?}, which is no IP address"
-        )));
-    }
-    let text = |name: &str| effective.get(name).and_then(Value::as_str);
+    let wish = checked(&call.body()?)?;
     let node = describe(&app, &host);
-    if text("addr").is_some_and(|address| address != node.addr) {
+    if wish.text("addr").is_some_and(|address| address != node.addr) {
         return Err(Failure::not_acceptable(
             "node_not_offline",
             "the address of a node can be changed only while it is down",
         ));
     }
-    let accepts = effective.get("accept_servers").and_then(Value::as_bool);
-    if accepts == Some(false) && host.accepts_servers && node.shard_count > 0 {
+    if wish.accepts_servers() == Some(false) && host.accepts_servers && node.shard_count > 0 {
         return Err(Failure::not_acceptable("node_already_populated", "the node has shards"));
     }
-    let rack = text("rack_id").map(str::to_owned);
-    if rack
-        .as_ref()
-        .is_some_and(|rack| *rack != host.rack && !host.rack.is_empty() && node.shard_count > 0)
-    {
+    let moves = |rack: &str| rack != host.rack && !host.rack.is_empty() && node.shard_count > 0;
+    if wish.text("rack_id").is_some_and(moves) {
         return Err(Failure::not_acceptable(
             "node_already_has_rack_id",
             "the rack id of a node with shards is fixed",
         ));
     }
-    let change = HostChange {
-        accepts_servers: accepts,
-        rack,
-    };
-    let host = app.control().update_host(&call.caller, host.id, change).await?;
-    if !settings.is_empty() {
-        let event = documents::event(
-            &call.caller,
-            "host-updated",
-            Subject::Host(host.id),
-            "node settings changed",
-        );
-        documents::change(
-            &app,
-            &call.caller,
-            Subject::Host(host.id),
-            DOCUMENT,
-            settings,
-            Some(event),
-        )
-        .await?;
-    }
+    let host = write(&app, &call.caller, host.id, wish).await?;
     Ok(ok(&describe(&app, &host)))
+}
+
+/// A change of a node whose types and values were checked.
+pub(crate) struct Wish {
+    /// What the core acts on.
+    effective: JsonObject,
+    /// What this API keeps.
+    settings: JsonObject,
+}
+
+impl Wish {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.effective.get(name).and_then(Value::as_str)
+    }
+
+    fn accepts_servers(&self) -> Option<bool> {
+        self.effective.get("accept_servers").and_then(Value::as_bool)
+    }
+}
+
+/// Checks a change of a node as far as that needs no node.
+pub(crate) fn checked(body: &JsonObject) -> Result<Wish, Failure> {
+    let settings = fields::checked(SETTINGS, body)?;
+    let effective = fields::checked(EFFECTIVE, body)?;
+    if let Some(wrong) = texts(settings.get(EXTERNAL)).find(|text| text.parse::<IpAddr>().is_err()) {
+        return Err(Failure::invalid_schema(format!(
+            "external_addr holds {wrong:?}, which is no IP address"
+        )));
+    }
+    if settings.get("recovery_path").is_some_and(|path| path != "") {
+        return Err(Failure::not_acceptable(
+            "invalid_configuration",
+            "recovery_path: a database is recovered from the files that its servers left where they ran",
+        ));
+    }
+    Ok(Wish { effective, settings })
+}
+
+/// Brings the first node to what the bootstrap asks of it.
+pub(crate) async fn set_up(app: &App, body: &JsonObject) -> Result<(), ControlError> {
+    let wish = checked(body).map_err(|failure| ControlError::internal(failure.description))?;
+    match app.control().hosts().first() {
+        Some(host) => write(app, &own_caller(app), host.id, wish).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn write(app: &App, caller: &Caller, id: HostId, wish: Wish) -> Result<Arc<Host>, ControlError> {
+    let change = HostChange {
+        accepts_servers: wish.accepts_servers(),
+        rack: wish.text("rack_id").map(str::to_owned),
+    };
+    let host = app.control().update_host(caller, id, change).await?;
+    if !wish.settings.is_empty() {
+        let subject = Subject::Host(id);
+        let event = documents::event(caller, "host-updated", subject, "node settings changed");
+        documents::change(app, caller, subject, DOCUMENT, wish.settings, Some(event)).await?;
+    }
+    Ok(host)
 }
 
 pub(crate) async fn status_all(app: App, _call: Call) -> Answer {

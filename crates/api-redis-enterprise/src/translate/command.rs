@@ -13,10 +13,8 @@ pub(crate) fn words(body: &JsonObject) -> Result<Vec<Vec<u8>>, Failure> {
         _ => return Err(Failure::invalid_schema("command must be a text")),
     };
     let mut words: Vec<Vec<u8>> = match body.get("args") {
-        None | Some(Value::Null) => command
-            .split_ascii_whitespace()
-            .map(|word| word.as_bytes().to_vec())
-            .collect(),
+        None | Some(Value::Null) => split(command),
+        Some(Value::Array(arguments)) if arguments.is_empty() => split(command),
         Some(Value::Array(_)) => vec![command.as_bytes().to_vec()],
         Some(_) => return Err(Failure::invalid_schema("args must be a list")),
     };
@@ -36,6 +34,13 @@ pub(crate) fn words(body: &JsonObject) -> Result<Vec<Vec<u8>>, Failure> {
         return Err(Failure::invalid_schema("command must not be empty"));
     }
     Ok(words)
+}
+
+fn split(command: &str) -> Vec<Vec<u8>> {
+    command
+        .split_ascii_whitespace()
+        .map(|word| word.as_bytes().to_vec())
+        .collect()
 }
 
 /// A reply as JSON. Only the two statuses that mean success become `true`; errors inside lists are shown as texts.
@@ -85,6 +90,7 @@ mod tests {
         check(json!({"command": "SET", "args": ["k", 5]}), &["SET", "k", "5"]);
         check(json!({"command": "SET", "args": ["k", 1.5]}), &["SET", "k", "1.5"]);
         check(json!({"command": "SET a b"}), &["SET", "a", "b"]);
+        check(json!({"command": "SET a b", "args": []}), &["SET", "a", "b"]);
         check(json!({"command": "PING", "args": []}), &["PING"]);
         check(json!({"command": "PING", "args": null}), &["PING"]);
         for bad in [

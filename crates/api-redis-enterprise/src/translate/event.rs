@@ -26,6 +26,7 @@ fn type_word(event: &Event) -> Option<String> {
         "database-created" => "bdb_created",
         "database-updated" => "bdb_updated",
         "database-deleted" => "bdb_deleted",
+        "database-renamed" => "bdb_name_updated",
         "server-ended" => "shard_ended",
         "cluster-created" => "cluster_created",
         "cluster-updated" | "certificate-set" | "certificate-removed" => "cluster_updated",

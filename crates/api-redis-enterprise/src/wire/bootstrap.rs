@@ -41,6 +41,12 @@ pub(crate) struct BootstrapRecord {
     /// The policy that was asked for, until the bootstrap is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<serde_json::Value>,
+    /// What was asked of the first node, as a change of the node object, until the bootstrap is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<JsonObject>,
+    /// The text of the license that was sent along, until the bootstrap is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) license: Option<String>,
     /// Why it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
@@ -57,7 +63,8 @@ impl BootstrapRecord {
     }
 }
 
-/// Body of `POST /v1/bootstrap/create_cluster`. Everything else that may be sent speaks of machines that we do not set up this way.
+/// Body of `POST /v1/bootstrap/create_cluster`. Everything else that may be sent speaks of what the configuration decides here: paths,
+/// addresses, ports of parts that do not exist.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct CreateClusterRequest {
@@ -67,6 +74,18 @@ pub(crate) struct CreateClusterRequest {
     pub(crate) name: Option<String>,
     pub(crate) credentials: Option<BootstrapCredentials>,
     pub(crate) policy: Option<JsonObject>,
+    pub(crate) node: Option<NodeSetup>,
+    pub(crate) license: Option<String>,
+    pub(crate) cnm_https_port: Option<u16>,
+}
+
+/// What may be asked of the first node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeSetup {
+    pub(crate) identity: Option<JsonObject>,
+    pub(crate) limits: Option<JsonObject>,
+    pub(crate) bigstore_enabled: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

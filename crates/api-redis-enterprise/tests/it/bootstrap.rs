@@ -95,6 +95,59 @@ async fn the_configured_account_counts_only_when_there_is_a_cluster() {
 }
 
 #[tokio::test]
+async fn what_the_bootstrap_asks_of_node_license_and_policy_is_done() {
+    let cluster = Cluster::idle(BootstrapPolicy::Loopback).await;
+    let path = "/v1/bootstrap/create_cluster";
+    let license = "----- LICENSE START -----\nfree\n----- LICENSE END -----";
+    let mut body = create("admin@my.cluster");
+    body["node"] = json!({
+        "paths": {"persistent_path": "/var/opt"}, "bigstore_enabled": false,
+        "identity": {"uid": 3, "name": "n1", "rack_id": "r1", "accept_servers": false, "external_addr": ["203.0.113.9", ""]},
+        "limits": {"max_listeners": 7, "max_redis_servers": 9},
+    });
+    body["license"] = json!(license);
+    body["policy"] = json!({"rack_aware": true, "default_shards_placement": "sparse"});
+    body["cnm_https_port"] = json!(9443);
+    for (key, bad) in [
+        ("license", json!("not framed")),
+        ("node", json!({"bigstore_enabled": true})),
+        ("node", json!({"limits": {"max_listeners": "many"}})),
+        ("node", json!({"identity": {"external_addr": ["nowhere"]}})),
+        // No rack, no rack awareness.
+        ("node", json!({"identity": {"rack_id": ""}})),
+    ] {
+        let mut wrong = body.clone();
+        wrong[key] = bad;
+        cluster.post(path, &wrong).await.refused(400);
+    }
+    cluster.post(path, &body).await.ok();
+    let login = ("admin@my.cluster", "pw");
+    wait_until(Duration::from_secs(15), "the cluster", async || {
+        let answer = cluster.as_user(login, "GET", "/v1/bootstrap", None).await;
+        answer.status == 200 && answer.ok()["bootstrap_status"]["state"] == "completed"
+    })
+    .await;
+    let node = cluster.as_user(login, "GET", "/v1/nodes/1", None).await.ok();
+    assert_eq!(
+        json!([
+            node["rack_id"],
+            node["accept_servers"],
+            node["external_addr"],
+            node["max_listeners"],
+            node["max_redis_servers"]
+        ]),
+        json!(["r1", false, ["203.0.113.9"], 7, 9])
+    );
+    let policy = cluster.as_user(login, "GET", "/v1/cluster/policy", None).await.ok();
+    assert_eq!(
+        (&policy["rack_aware"], &policy["default_shards_placement"]),
+        (&json!(true), &json!("sparse"))
+    );
+    let kept = cluster.as_user(login, "GET", "/v1/license", None).await.ok();
+    assert_eq!(kept["license"], license);
+}
+
+#[tokio::test]
 async fn where_both_names_are_equal_the_password_of_the_bootstrap_counts() {
     let cluster = Cluster::idle(BootstrapPolicy::Loopback).await;
     cluster

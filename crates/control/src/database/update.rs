@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pilothouse_model::{Database, DatabaseId, DatabaseSpec, OperationKind, Severity, Subject};
+use pilothouse_model::{Database, DatabaseId, DatabaseSpec, EventDraft, OperationKind, Severity, Subject};
 use pilothouse_store::{Transaction, View};
 
 use super::layout::apply_change;
@@ -76,16 +76,25 @@ impl Control {
                 let mut database = changeable(transaction, id, command.expected_generation)?;
                 let renamed = database.name != command.name;
                 let changed = database.spec != command.spec;
+                let described = !command.documents.is_empty();
                 if let Some((group, change)) = database.group.zip(group) {
                     groups::put_change(transaction, &caller_for_commit, group, change, now)?;
                 }
                 for document in command.documents {
                     documents::write(transaction, caller_for_commit.dialect, Subject::Database(id), document)?;
                 }
-                database.name = command.name;
+                let former = std::mem::replace(&mut database.name, command.name);
+                if renamed {
+                    let event = renamed_event(&database, former.as_str(), &caller_for_commit.actor);
+                    transaction.append_event(now, event);
+                }
                 if !changed {
-                    if renamed {
+                    if renamed || described {
                         database.changed_at = now;
+                    }
+                    if described {
+                        let event = described_event(&database, &caller_for_commit.actor);
+                        transaction.append_event(now, event);
                     }
                     transaction.put(database.clone());
                     return Ok((Arc::new(database), None));
@@ -159,6 +168,21 @@ impl Control {
             operation: None,
         }
     }
+}
+
+fn renamed_event(database: &Database, former: &str, actor: &str) -> EventDraft {
+    let name = database.name.as_str();
+    let message = format!("{former} is called {name} now");
+    let mut event = events::about(database, "database-renamed", Severity::Info, actor, None, message);
+    event.facts["before"] = former.into();
+    event.facts["after"] = name.into();
+    event
+}
+
+/// Only what the API keeps of its own was changed.
+fn described_event(database: &Database, actor: &str) -> EventDraft {
+    let message = format!("settings of {} were changed", database.name);
+    events::about(database, "database-updated", Severity::Info, actor, None, message)
 }
 
 /// What stays as it was created.

@@ -26,6 +26,7 @@ const GAUGES: &[(Metric, &str)] = &[
     (Metric::PubsubChannels, "pubsub_channels"),
     (Metric::PubsubPatterns, "pubsub_patterns"),
     (Metric::BlockedClients, "blocked_clients"),
+    (Metric::MonitorSessions, "monitors"),
     (Metric::LogRewrites, "aof_rewrite_in_progress"),
     (Metric::LastSave, "rdb_last_save_time"),
     (Metric::ChangesSinceSave, "rdb_changes_since_last_save"),

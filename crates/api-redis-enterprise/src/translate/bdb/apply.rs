@@ -117,6 +117,7 @@ pub(crate) fn update(
         _ => present.name.clone(),
     };
     refuse::check(&body, &echo, around, false)?;
+    refuse::check_endpoint(object, uid)?;
     check_fixed(&body, &echo, present, uid, document, around)?;
     let mut spec = present.spec.clone();
     sharding::update(&body, &mut spec)?;

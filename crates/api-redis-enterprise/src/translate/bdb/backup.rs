@@ -31,6 +31,7 @@ pub(super) fn apply(
         .flag("backup")
         .unwrap_or(present.as_ref().is_some_and(|backup| backup.enabled));
     let interval = kept(KEPT[0]).or(present.as_ref().map(|backup| backup.interval_seconds));
+    check_offset(body, interval.unwrap_or(DEFAULT_INTERVAL))?;
     let wanted = match body.get("backup_location") {
         Some(value) if value.as_object().is_some_and(JsonObject::is_empty) => None,
         Some(value) => {
@@ -58,10 +59,6 @@ pub(super) fn apply(
     };
     let interval_seconds = interval.unwrap_or(DEFAULT_INTERVAL);
     let chosen = kept(KEPT[1]).or(present.as_ref().map(|backup| backup.offset_seconds));
-    if body.get(KEPT[1]).is_some() && chosen.is_some_and(|offset| offset >= interval_seconds) {
-        let why = "backup_interval_offset must be smaller than backup_interval";
-        return Err(Failure::not_acceptable("invalid_configuration", why));
-    }
     let offset_seconds = chosen
         .filter(|offset| *offset < interval_seconds)
         .unwrap_or_else(|| random_below(around.core, interval_seconds));
@@ -76,5 +73,14 @@ pub(super) fn apply(
         retention_days,
         location,
     });
+    Ok(())
+}
+
+/// An offset is where in its interval a backup begins.
+fn check_offset(body: &Body<'_>, interval_seconds: u64) -> Result<(), Failure> {
+    if body.number(KEPT[1]).is_some_and(|offset| offset >= interval_seconds) {
+        let why = "backup_interval_offset must be smaller than backup_interval";
+        return Err(Failure::not_acceptable("invalid_configuration", why));
+    }
     Ok(())
 }

@@ -35,6 +35,17 @@ pub(super) fn no(code: &'static str, why: impl Into<String>) -> Result<(), Failu
     Err(Failure::not_acceptable(code, why))
 }
 
+/// Refuses a change of an endpoint that the database with that uid does not have. Each has one.
+pub(super) fn check_endpoint(object: &JsonObject, uid: u64) -> Result<(), Failure> {
+    match object.get("endpoint").and_then(Value::as_str) {
+        Some(endpoint) if !endpoint.is_empty() && endpoint != format!("{uid}:1") => {
+            let why = format!("the database has no endpoint {endpoint:?}, only \"{uid}:1\"");
+            no("invalid_configuration", why)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn is(echo: &JsonObject, name: &str, wanted: bool) -> bool {
     echo.get(name).and_then(Value::as_bool) == Some(wanted)
 }
