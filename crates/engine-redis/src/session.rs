@@ -153,12 +153,12 @@ impl Session for RedisSession {
         cluster::import(&mut self.client, slots, from, deadline).await
     }
 
-    async fn hand_over(&mut self, slot: u16, to: &Peer, deadline: Deadline) -> Result<HandOver, EngineError> {
-        cluster::hand_over(&mut self.client, slot, to, deadline).await
+    async fn hand_over(&mut self, slots: &[u16], to: &Peer, deadline: Deadline) -> Result<Vec<HandOver>, EngineError> {
+        cluster::hand_over(&mut self.client, slots, to, deadline).await
     }
 
-    async fn take_slot(&mut self, slot: u16, own: &str, deadline: Deadline) -> Result<(), EngineError> {
-        cluster::take(&mut self.client, slot, own, deadline).await
+    async fn take_slots(&mut self, slots: &[u16], own: &str, deadline: Deadline) -> Result<(), EngineError> {
+        cluster::take(&mut self.client, slots, own, deadline).await
     }
 
     async fn export_slots(&mut self, slots: &[u16], to: &str, deadline: Deadline) -> Result<(), EngineError> {

@@ -201,14 +201,20 @@ pub trait Session: Send {
         Err(no_cluster())
     }
 
-    /// Hands a slot over that has few keys: keys and ownership change in one go, and whoever takes it must be told right after with
-    /// [`Session::take_slot`], having been prepared with [`Session::import_slots`] before.
-    async fn hand_over(&mut self, _slot: u16, _to: &Peer, _deadline: Deadline) -> Result<HandOver, EngineError> {
+    /// Hands slots over that have few keys: of each slot, keys and ownership change in one go. Whoever takes them must be told right after
+    /// with [`Session::take_slots`], having been prepared with [`Session::import_slots`] before. Takes as many off the front as are quick
+    /// together, at least one; says of each how it went.
+    async fn hand_over(
+        &mut self,
+        _slots: &[u16],
+        _to: &Peer,
+        _deadline: Deadline,
+    ) -> Result<Vec<HandOver>, EngineError> {
         Err(no_cluster())
     }
 
-    /// Makes it, under its own name, the owner of a slot that was just handed over to it.
-    async fn take_slot(&mut self, _slot: u16, _own: &str, _deadline: Deadline) -> Result<(), EngineError> {
+    /// Makes it, under its own name, the owner of slots that were just handed over to it.
+    async fn take_slots(&mut self, _slots: &[u16], _own: &str, _deadline: Deadline) -> Result<(), EngineError> {
         Err(no_cluster())
     }
 

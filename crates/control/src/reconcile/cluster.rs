@@ -134,18 +134,20 @@ impl Control {
         }
         fault::point("slots-expected").await;
         let until = Instant::now() + MOVE_SLICE;
-        let mut moved = Vec::new();
-        let mut large = Vec::new();
         // Those that neither owns were handed over and not taken: they have no keys where they come from.
-        for slot in slots.iter().copied() {
-            if road.moving.contains(slot) || !road.owned.contains(slot) {
-                large.push(slot);
-            } else if Instant::now() < until {
-                match self.hand_over(record, &road, slot).await? {
-                    HandOver::Done => moved.push(slot),
-                    HandOver::Large => large.push(slot),
+        let together = |slot: &u16| road.owned.contains(*slot) && !road.moving.contains(*slot);
+        let (small, mut large): (Vec<u16>, Vec<u16>) = slots.iter().partition(|slot| together(slot));
+        let mut moved = Vec::new();
+        let mut waiting = small.as_slice();
+        while !waiting.is_empty() && Instant::now() < until {
+            let outcomes = self.hand_over(record, &road, waiting).await?;
+            for (slot, outcome) in waiting.iter().zip(&outcomes) {
+                match outcome {
+                    HandOver::Done => moved.push(*slot),
+                    HandOver::Large => large.push(*slot),
                 }
             }
+            waiting = waiting.get(outcomes.len().max(1)..).unwrap_or_default();
         }
         if !large.is_empty() && self.move_large(record, &road, &large, until).await? {
             moved.extend(large);
@@ -170,21 +172,26 @@ impl Control {
         })
     }
 
-    /// A small slot goes with its keys in one go. Between the two commands nobody owns it, and the record says where it went.
-    async fn hand_over(&self, record: &Record, road: &Road<'_>, slot: u16) -> Result<HandOver, StepError> {
+    /// Small slots go with their keys, each in one go. Between the two commands nobody owns them, and the record says where they went.
+    async fn hand_over(&self, record: &Record, road: &Road<'_>, slots: &[u16]) -> Result<Vec<HandOver>, StepError> {
         let deadline = Instant::now() + STEP_TIMEOUT;
-        let outcome = {
+        let outcomes = {
             let mut kept = self.session(record, road.from, &road.giver_memory, deadline).await?;
-            let outcome = kept.session().hand_over(slot, &road.peer, deadline).await;
+            let outcome = kept.session().hand_over(slots, &road.peer, deadline).await;
             kept.settle(outcome)?
         };
-        if outcome == HandOver::Done {
-            fault::point("slot-handed-over").await;
+        let done = slots
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| **outcome == HandOver::Done);
+        let gone: Vec<u16> = done.map(|(slot, _)| *slot).collect();
+        if !gone.is_empty() {
+            fault::point("slots-handed-over").await;
             let mut kept = self.session(record, road.to, &road.taker_memory, deadline).await?;
-            let taken = kept.session().take_slot(slot, &road.taker, deadline).await;
+            let taken = kept.session().take_slots(&gone, &road.taker, deadline).await;
             kept.settle(taken)?;
         }
-        Ok(outcome)
+        Ok(outcomes)
     }
 
     /// A large slot is served by both while its keys move. Returns whether all have moved.
