@@ -136,7 +136,7 @@ pub trait Session: Send {
     /// Closes the server for everybody but the management account and closes their connections.
     async fn fence(&mut self, deadline: Deadline) -> Result<(), EngineError>;
 
-    /// Makes it a primary. Success when it already is one.
+    /// Makes it a primary. Success when it already is one. In a cluster it takes over the slots that it knows its primary to have.
     async fn promote(&mut self, deadline: Deadline) -> Result<(), EngineError>;
 
     /// Makes it a replica of a server of the same database. Success when it already follows it.
@@ -176,7 +176,7 @@ pub trait Session: Send {
     /// Runs one client command with full rights.
     async fn execute(&mut self, command: &[Vec<u8>], deadline: Deadline) -> Result<Reply, EngineError>;
 
-    /// Asks how it sees its cluster.
+    /// Asks how it sees its cluster. It must have been asked before it is introduced to anybody.
     async fn cluster(&mut self, _deadline: Deadline) -> Result<ClusterFacts, EngineError> {
         Err(no_cluster())
     }
@@ -191,7 +191,8 @@ pub trait Session: Send {
         Err(no_cluster())
     }
 
-    /// Makes it the owner of slots that nobody owns. Success for one that is its own already.
+    /// Makes it the owner of slots that nobody owns. Success for one that is its own already. The sooner after its start, the sooner it
+    /// takes commands: best before it is introduced to anybody.
     async fn claim_slots(&mut self, _slots: &SlotSet, _deadline: Deadline) -> Result<(), EngineError> {
         Err(no_cluster())
     }
@@ -224,7 +225,8 @@ pub trait Session: Send {
     }
 
     /// Moves keys of slots that are handed over, until none is left or `until` has passed. Each key is moved whole or not at all. Returns
-    /// whether keys are left.
+    /// whether keys may be left; some are moved in any case. The server answers nobody else while a large key is moved. Another that hangs
+    /// holds it up for a second and is an error of class `Transient`, one that is closed or not prepared is a `Conflict`.
     async fn move_keys(
         &mut self,
         _slots: &[u16],
@@ -235,7 +237,8 @@ pub trait Session: Send {
         Err(no_cluster())
     }
 
-    /// Tells it that the node owns the slots. A server that took slots over is told first, then the one that gave them.
+    /// Tells it that the node owns the slots. A server that took slots over is told first, then the one that gave them. `Conflict` when
+    /// one that takes was not prepared, or one that gives still has keys.
     async fn assign_slots(&mut self, _slots: &[u16], _owner: &str, _deadline: Deadline) -> Result<(), EngineError> {
         Err(no_cluster())
     }

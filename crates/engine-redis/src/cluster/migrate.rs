@@ -32,7 +32,7 @@ const COUNTED: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 const SLOWEST: u64 = 4096;
 
-/// Moves keys until none is left or `until` has passed. True when some are left.
+/// Moves keys until none is left or `until` has passed. True when some may be left.
 pub(crate) async fn move_keys(
     client: &mut Client,
     slots: &[u16],
@@ -53,20 +53,21 @@ pub(crate) async fn move_keys(
         if filled.is_empty() {
             return Ok(false);
         }
-        if Instant::now() >= until {
-            return Ok(true);
-        }
         let road = match &mut road {
             Some(road) => road,
             None => road.insert(Road::new(client, to, deadline).await?),
         };
         while !filled.is_empty() {
             for parcel in pack(&look_up(client, &mut filled, deadline).await?) {
+                road.send(client, &parcel, deadline).await?;
+                // Not before the first: every call gets on, however little time it has.
                 if Instant::now() >= until {
                     return Ok(true);
                 }
-                road.send(client, &parcel, deadline).await?;
             }
+        }
+        if Instant::now() >= until {
+            return Ok(true);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{EngineError, ErrorClass, Fence};
-use pilothouse_model::{FsyncPolicy, Persistence, SlotSet};
+use pilothouse_model::{FsyncPolicy, Persistence, ServerRole, SlotSet};
 use redis::Value;
 
 use super::client::Client;
@@ -373,5 +373,73 @@ async fn who_watches_a_server_sees_no_secret() {
             !seen.contains(secret) && !seen.contains("replication \"secret\""),
             "{seen}"
         );
+    }
+}
+
+/// A replica takes over for either side in the middle of a move, and everything again with the new one.
+#[tokio::test]
+async fn a_move_goes_on_with_the_replica_that_took_over() {
+    for product in products() {
+        for victim in [0, 1] {
+            let mut members = form(&product, 2, true, |_| ()).await;
+            let mut client = members[0].client();
+            for key in 0..3000 {
+                client.run(&["SET", &format!("k{key}"), "v"]).unwrap();
+            }
+            let slots: Vec<u16> = (0..3000).collect();
+            let (source, target) = two(&mut members);
+            step(0, source, target, &slots).await.unwrap();
+            step(1, source, target, &slots).await.unwrap();
+            let before = keys_of(source);
+            while before - keys_of(source) < 50 {
+                let until = Instant::now() + Duration::from_millis(5);
+                let peer = target.peer();
+                let left = source.session.move_keys(&slots, &peer, until, soon()).await;
+                assert!(left.unwrap(), "some are left");
+            }
+            let mark = members[victim].session.mark_stream(soon()).await.unwrap();
+            let replica = &mut members[victim + 2].session;
+            eventually("fed", async || {
+                replica.replication(soon()).await.unwrap().offset >= mark
+            })
+            .await;
+
+            members[victim].server.kill();
+            members[victim + 2].session.promote(soon()).await.unwrap();
+            members.swap(victim, victim + 2);
+            let name = members[victim].name.clone();
+            let other = &mut members[1 - victim];
+            eventually("the other side knows", async || {
+                let seen = other.session.cluster(soon()).await.unwrap();
+                seen.peers
+                    .iter()
+                    .any(|peer| peer.node == name && peer.primary.is_none() && !peer.slots.is_empty())
+            })
+            .await;
+            let (source, target) = two(&mut members);
+            hand_over(source, target, &slots).await;
+
+            // The one that was killed comes back from the middle of the move.
+            let primary = members[victim].peer();
+            let late = &mut members[victim + 2];
+            late.restart().await;
+            eventually("it follows", async || {
+                late.session = late.server.session().await;
+                late.session.attach(&primary, soon()).await.is_ok()
+            })
+            .await;
+            assert_eq!(late.role().await, ServerRole::Replica);
+            late.open().await;
+            assert!(late.session.cluster(soon()).await.unwrap().slots.is_empty());
+            let mut client = members[0].client();
+            for key in 0..3000 {
+                assert_eq!(
+                    client.run(&["GET", &format!("k{key}")]),
+                    text("v"),
+                    "victim {victim}, k{key}"
+                );
+            }
+            assert_eq!(keys_of(&members[0]) + keys_of(&members[1]), 3000);
+        }
     }
 }
