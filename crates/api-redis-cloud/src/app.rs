@@ -8,6 +8,7 @@ use pilothouse_control::{
     Caller, CertificatePair, Control, ControlError, ENDPOINT_CERTIFICATE, IssuedKeys, NewKeyAccount, TenantScope,
 };
 use pilothouse_model::{Secret, TenantName};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Permission};
 use crate::call::Call;
@@ -101,6 +102,11 @@ impl RedisCloud {
             .create_key_account(pilothouse_model::Dialect::RedisCloud, new)
             .await?;
         Ok(Some(issued))
+    }
+
+    /// Does the background work until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        crate::alerts::run(&self.0, &stop).await;
     }
 
     /// Begins to process tasks, those first that were left from before.

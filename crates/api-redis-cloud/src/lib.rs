@@ -10,6 +10,7 @@
 //! Start reading at [`ROUTES`]: a row leads to a handler, a handler of a change to [`processing`], which does in the lane what the
 //! handler only wrote down.
 
+mod alerts;
 mod app;
 mod auth;
 mod call;

@@ -249,7 +249,7 @@ impl Listeners {
     fn begin(&mut self, control: &Control) {
         self.redis_enterprise.begin(&mut self.tasks, &self.stop);
         if let Some(cloud) = &self.redis_cloud {
-            cloud.begin();
+            cloud.begin(&mut self.tasks, &self.stop);
         }
         if let Some(metrics) = &self.metrics {
             metrics.begin(&mut self.tasks, &self.stop);

@@ -8,6 +8,8 @@ use anyhow::Context;
 use pilothouse_api::{Limits, Listener, ListenerControl, ListenerOptions, TlsIdentity};
 use pilothouse_api_redis_cloud::{ConfiguredAccount, PlanOffer, RedisCloud, RedisCloudOptions, dialect};
 use pilothouse_control::Control;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Configuration, RedisCloudAccount, RedisCloudPlan};
 use crate::data_dir::DataDir;
@@ -113,8 +115,10 @@ async fn ensure_accounts(
 }
 
 impl Listening {
-    /// Answers from now on, and processes tasks.
-    pub(super) fn begin(&self) {
+    /// Answers from now on, processes tasks and watches alerts.
+    pub(super) fn begin(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+        let (dialect, stop) = (self.dialect.clone(), stop.clone());
+        tasks.spawn(async move { dialect.run(stop).await });
         self.dialect.begin();
         self.listener.begin();
     }

@@ -1,7 +1,7 @@
 //! Rules for single fields, and what is not offered at all.
 
 use pilothouse_control::Control;
-use pilothouse_model::{DatabaseName, EvictionPolicy, FsyncPolicy, Persistence, Secret, SnapshotRule};
+use pilothouse_model::{DatabaseName, DatabaseSpec, EvictionPolicy, FsyncPolicy, Persistence, Secret, SnapshotRule};
 
 use super::Around;
 use crate::error::TaskError;
@@ -134,6 +134,14 @@ pub(super) fn alphanumeric(control: &Control, length: usize) -> Secret {
         );
     }
     Secret::new(text)
+}
+
+/// Memory may be promised more than once, as long as each server could have what it was promised.
+pub(super) fn check_room(spec: &DatabaseSpec, around: &Around<'_>) -> Result<(), TaskError> {
+    if spec.memory_bytes_per_server() > around.control.host_facts().memory_bytes {
+        return Err(TaskError::new("PLANNER_INVALID_SIZE", "no host has room for so much"));
+    }
+    Ok(())
 }
 
 pub(super) fn checked_port(port: i64) -> Result<u16, TaskError> {

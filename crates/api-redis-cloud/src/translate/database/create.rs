@@ -9,8 +9,8 @@ use pilothouse_model::{
 
 use super::backup::backup;
 use super::checks::{
-    alphanumeric, check_shards, checked_alerts, checked_name, checked_password, checked_port, eviction, persistence,
-    refuse_what_is_not_offered,
+    alphanumeric, check_room, check_shards, checked_alerts, checked_name, checked_password, checked_port, eviction,
+    persistence, refuse_what_is_not_offered,
 };
 use super::replica::replica_of;
 use super::sources::{sources, trusted};
@@ -48,7 +48,7 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
     };
     let document = DatabaseDocument {
         throughput,
-        resp_version: resp_version(request, version),
+        resp_version: resp_version(request, version)?,
         auto_minor_version_upgrade: request.auto_minor_version_upgrade.unwrap_or(true),
         alerts: checked_alerts(request.alerts.as_deref().unwrap_or_default(), around)?,
         source_ip: request.source_ip.clone().unwrap_or_default(),
@@ -73,6 +73,7 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         replica_of: replica_of(request, around.control)?.flatten(),
         backup: backup(request, around.control, None)?,
     };
+    check_room(&spec, around)?;
     Ok(Drafted { name, spec, document })
 }
 

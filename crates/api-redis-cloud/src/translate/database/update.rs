@@ -5,10 +5,12 @@ use pilothouse_model::{ClientAuthentication, Database, DatabaseSpec, TlsMode};
 
 use super::backup::backup;
 use super::checks::{
-    check_shards, checked_alerts, checked_name, checked_password, eviction, persistence, refuse_what_is_not_offered,
+    check_room, check_shards, checked_alerts, checked_name, checked_password, eviction, persistence,
+    refuse_what_is_not_offered,
 };
 use super::replica::replica_of;
 use super::sources::{sources, trusted};
+use super::versions::resp_version;
 use super::{Around, Drafted};
 use crate::documents::DatabaseDocument;
 use crate::error::TaskError;
@@ -49,8 +51,8 @@ pub(crate) fn update(
     if let Some(wanted) = request.data_eviction_policy {
         spec.eviction = eviction(wanted)?;
     }
-    if let Some(wanted) = request.resp_version {
-        wanted.as_str().clone_into(&mut document.resp_version);
+    if request.resp_version.is_some() {
+        document.resp_version = resp_version(request, spec.version)?;
     }
     if let Some(wanted) = request.auto_minor_version_upgrade {
         document.auto_minor_version_upgrade = wanted;
@@ -66,6 +68,7 @@ pub(crate) fn update(
     if request.remote_backup.is_some() || request.periodic_backup_path.is_some() {
         spec.backup = backup(request, around.control, spec.backup.take())?;
     }
+    check_room(&spec, around)?;
     Ok(Drafted { name, spec, document })
 }
 

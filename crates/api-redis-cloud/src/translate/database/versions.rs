@@ -4,7 +4,7 @@ use pilothouse_control::Control;
 use pilothouse_model::{EngineKind, EngineVersion};
 
 use crate::error::TaskError;
-use crate::wire::database::DatabaseRequest;
+use crate::wire::database::{DatabaseRequest, RespVersion};
 
 /// The installed version that a request names, or the newest.
 pub(crate) fn version(wanted: Option<&str>, control: &Control) -> Result<EngineVersion, TaskError> {
@@ -39,14 +39,17 @@ pub(crate) fn short(version: EngineVersion) -> String {
     format!("{}.{}", version.major, version.minor)
 }
 
-pub(super) fn resp_version(request: &DatabaseRequest, version: EngineVersion) -> String {
+/// What clients may choose to speak; nothing before version 6 speaks the newer one.
+pub(super) fn resp_version(request: &DatabaseRequest, version: EngineVersion) -> Result<String, TaskError> {
+    if request.resp_version == Some(RespVersion::Resp3) && version.major < 6 {
+        let why = format!("version {version} does not speak resp3");
+        return Err(TaskError::new("DATABASE_RESP_VERSION_IS_NOT_SUPPORTED", why));
+    }
     let default = if (version.major, version.minor) >= (7, 2) {
         "resp3"
     } else {
         "resp2"
     };
-    request
-        .resp_version
-        .map_or(default, |wanted| wanted.as_str())
-        .to_owned()
+    let wanted = request.resp_version.map_or(default, RespVersion::as_str);
+    Ok(wanted.to_owned())
 }
