@@ -18,7 +18,7 @@ pub(crate) async fn not_found(_app: App, call: Call) -> Answer {
 }
 
 pub(crate) async fn data_integration(_app: App, _call: Call) -> Answer {
-    Ok(ok(&json!([])))
+    Ok(ok(&json!({})))
 }
 
 pub(crate) async fn peerings(app: App, call: Call) -> Answer {
