@@ -43,8 +43,7 @@ pub(crate) fn show<'a>(view: &'a DatabaseView, document: &'a JsonObject, with: &
     let (aof_policy, snapshot_policy) = persistence::show(&spec.persistence, document);
     let primary = database.layout.shards.first().and_then(|shard| shard.primary());
     let facts = primary.and_then(|server| view.observation.servers.get(&server.id)?.facts.as_ref());
-    let replication = facts.map(|facts| &facts.replication);
-    let (replica_sync, replica_sources) = replica_of::show(spec, document, replication, with);
+    let (replica_sync, replica_sources) = replica_of::show(spec, document, facts.map(|facts| &facts.replication), with);
     let (version, redis_version) = version::wire_versions(with.engines, spec.engine, spec.version);
     let differs = version != spec.version.to_string();
     let (backup, export, import) = (
