@@ -117,7 +117,6 @@ async fn dispatch(task: &Task<'_>) -> Outcome {
 
 /// What both families have, and what Pro subscriptions alone have: the routes see to that.
 async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
-    let refused = |code, why: &str| Err(TaskError::new(code, why));
     match command {
         "subscriptionCreateRequest" => subscriptions::create(task).await,
         "subscriptionUpdateRequest" => subscriptions::update(task).await,
@@ -144,6 +143,17 @@ async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
         "aclUserCreateRequest" => acl::create_user(task).await,
         "aclUserUpdateRequest" => acl::update_user(task).await,
         "aclUserDeleteRequest" => acl::delete_user(task).await,
+        "cloudAccountCreateRequest" => cloud_accounts::create(task).await,
+        "cloudAccountUpdateRequest" => cloud_accounts::update(task).await,
+        "cloudAccountDeleteRequest" => cloud_accounts::delete(task).await,
+        other => dispatch_absent(task, other),
+    }
+}
+
+/// Features that are not offered: each is refused in its own way.
+fn dispatch_absent(task: &Task<'_>, command: &str) -> Outcome {
+    let refused = |code, why: &str| Err(TaskError::new(code, why));
+    match command {
         "vpcPeeringGetRequest" => {
             subscriptions::find(task)?;
             Ok(Processed::Answered(json!({ "resource": { "peerings": [] } })))
@@ -152,9 +162,6 @@ async fn dispatch_common(task: &Task<'_>, command: &str) -> Outcome {
             "VPC_PEERING_GENERAL_ERROR",
             "there are no cloud networks here: use routes of your network, and the CIDR list of the subscription",
         ),
-        "cloudAccountCreateRequest" => cloud_accounts::create(task).await,
-        "cloudAccountUpdateRequest" => cloud_accounts::update(task).await,
-        "cloudAccountDeleteRequest" => cloud_accounts::delete(task).await,
         "vpcPeeringUpdateRequest" | "vpcPeeringDeleteRequest" => {
             not_there(task, "VPC_PEERING_NOT_FOUND", "there is no such peering")
         }

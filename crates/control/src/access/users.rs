@@ -185,16 +185,7 @@ impl Control {
             password,
             documents,
         } = change;
-        let of_tenant = self
-            .store()
-            .view()
-            .get::<User>(&id)
-            .is_some_and(|user| user.tenant.is_some());
-        let password = match password {
-            Some(password) if of_tenant => Some(self.hashed_for_databases(&password)),
-            Some(password) => Some(self.hashed(password).await?),
-            None => None,
-        };
+        let password = self.hashed_for(id, password).await?;
         let now = self.now();
         let (user, databases) = self
             .commit(caller, |transaction| {
@@ -233,6 +224,16 @@ impl Control {
         self.0.access.forget(id);
         self.wake_each(databases);
         Ok(Arc::new(user))
+    }
+
+    /// What is kept of a new password of that user.
+    async fn hashed_for(&self, id: UserId, password: Option<Secret>) -> Result<Option<PasswordHash>, ControlError> {
+        let Some(password) = password else { return Ok(None) };
+        let of_tenant = |view: &View| view.get::<User>(&id).is_some_and(|user| user.tenant.is_some());
+        if of_tenant(&self.store().view()) {
+            return Ok(Some(self.hashed_for_databases(&password)));
+        }
+        self.hashed(password).await.map(Some)
     }
 
     /// Removes a user, who is no login of any database from then on.

@@ -2,13 +2,25 @@
 
 use std::sync::Arc;
 
-use pilothouse_model::{Database, DatabaseId, DatabaseSpec, EventDraft, OperationKind, Severity, Subject};
+use pilothouse_model::{
+    Database, DatabaseId, DatabaseSpec, EventDraft, Operation, OperationKind, Severity, Subject, Timestamp,
+};
 use pilothouse_store::{Transaction, View};
 
-use super::layout::apply_change;
+use super::layout::{Growth, apply_change};
 use super::room::Room;
 use crate::commands::{Accepted, RequestOptions, UpdateDatabase};
 use crate::{Caller, Control, ControlError, Field, GroupChange, Noun, documents, events, groups, operations};
+
+/// A change that was checked and planned, to be committed.
+struct Change {
+    id: DatabaseId,
+    command: UpdateDatabase,
+    room: Room,
+    /// What is to become of its group.
+    group: Option<GroupChange>,
+    growth: Growth,
+}
 
 impl Control {
     /// Changes what is asked of a database. A spec equal to the present one leads to no operation; name and documents are written.
@@ -68,69 +80,15 @@ impl Control {
             return Ok(self.would_be(&view, &before, command));
         }
         let (growth, _promises) = self.growth(&view, &before, &command.spec).await?;
-        let caller_for_commit = caller.clone();
-        let now = self.now();
-        let schemes = self.schemes().clone();
+        let change = Change {
+            id,
+            command,
+            room,
+            group,
+            growth,
+        };
         let (database, operation) = self
-            .commit(caller, move |transaction| {
-                let mut database = changeable(transaction, id, command.expected_generation)?;
-                let renamed = database.name != command.name;
-                let changed = database.spec != command.spec;
-                let described = !command.documents.is_empty();
-                if let Some((group, change)) = database.group.zip(group) {
-                    groups::put_change(transaction, &caller_for_commit, group, change, now)?;
-                }
-                for document in command.documents {
-                    documents::write(transaction, caller_for_commit.dialect, Subject::Database(id), document)?;
-                }
-                let former = std::mem::replace(&mut database.name, command.name);
-                if renamed {
-                    let event = renamed_event(&database, former.as_str(), &caller_for_commit.actor);
-                    transaction.append_event(now, event);
-                }
-                if !changed {
-                    if renamed || described {
-                        database.changed_at = now;
-                    }
-                    if described {
-                        let event = described_event(&database, &caller_for_commit.actor);
-                        transaction.append_event(now, event);
-                    }
-                    transaction.put(database.clone());
-                    return Ok((Arc::new(database), None));
-                }
-                room.check(transaction.view(), id, &command.spec)?;
-                for server in growth.servers() {
-                    schemes.allocate(transaction, Subject::Server(server.id), None)?;
-                }
-                apply_change(&mut database, command.spec, growth);
-                database.changed_at = now;
-                let kind = OperationKind::UpdateDatabase;
-                let operation = operations::processed(
-                    &caller_for_commit,
-                    database.tenant,
-                    kind,
-                    id,
-                    database.generation,
-                    None,
-                    now,
-                );
-                database.operation = Some(operation.id);
-                let actor = &caller_for_commit.actor;
-                let message = format!("a change of {} was asked for", database.name);
-                let event = events::about(
-                    &database,
-                    "database-updated",
-                    Severity::Info,
-                    actor,
-                    Some(operation.id),
-                    message,
-                );
-                transaction.append_event(now, event);
-                transaction.put(operation.clone());
-                transaction.put(database.clone());
-                Ok((Arc::new(database), Some(operation)))
-            })
+            .commit(caller, |transaction| self.put_update(transaction, caller, change))
             .await?;
         self.wake(id);
         match operation {
@@ -140,6 +98,56 @@ impl Control {
                 operation: None,
             }),
         }
+    }
+
+    fn put_update(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        change: Change,
+    ) -> Result<(Arc<Database>, Option<Operation>), ControlError> {
+        let now = self.now();
+        let Change {
+            id,
+            command,
+            room,
+            group,
+            growth,
+        } = change;
+        let mut database = changeable(transaction, id, command.expected_generation)?;
+        let (changed, described) = (database.spec != command.spec, !command.documents.is_empty());
+        if let Some((group, change)) = database.group.zip(group) {
+            groups::put_change(transaction, caller, group, change, now)?;
+        }
+        for document in command.documents {
+            documents::write(transaction, caller.dialect, Subject::Database(id), document)?;
+        }
+        let former = std::mem::replace(&mut database.name, command.name);
+        let renamed = database.name != former;
+        if renamed {
+            let event = renamed_event(&database, former.as_str(), &caller.actor);
+            transaction.append_event(now, event);
+        }
+        if !changed {
+            if renamed || described {
+                database.changed_at = now;
+            }
+            if described {
+                transaction.append_event(now, described_event(&database, &caller.actor));
+            }
+            transaction.put(database.clone());
+            return Ok((Arc::new(database), None));
+        }
+        room.check(transaction.view(), id, &command.spec)?;
+        for server in growth.servers() {
+            self.schemes().allocate(transaction, Subject::Server(server.id), None)?;
+        }
+        apply_change(&mut database, command.spec, growth);
+        database.changed_at = now;
+        let operation = put_operation(transaction, caller, &database, now);
+        database.operation = Some(operation.id);
+        transaction.put(database.clone());
+        Ok((Arc::new(database), Some(operation)))
     }
 
     /// Checks what can be judged before the commit.
@@ -183,6 +191,24 @@ fn renamed_event(database: &Database, former: &str, actor: &str) -> EventDraft {
 fn described_event(database: &Database, actor: &str) -> EventDraft {
     let message = format!("settings of {} were changed", database.name);
     events::about(database, "database-updated", Severity::Info, actor, None, message)
+}
+
+/// The operation that carries a change out, and the event that tells of it.
+fn put_operation(transaction: &mut Transaction<'_>, caller: &Caller, database: &Database, now: Timestamp) -> Operation {
+    let (kind, generation) = (OperationKind::UpdateDatabase, database.generation);
+    let operation = operations::processed(caller, database.tenant, kind, database.id, generation, None, now);
+    let message = format!("a change of {} was asked for", database.name);
+    let event = events::about(
+        database,
+        "database-updated",
+        Severity::Info,
+        &caller.actor,
+        Some(operation.id),
+        message,
+    );
+    transaction.append_event(now, event);
+    transaction.put(operation.clone());
+    operation
 }
 
 /// What stays as it was created.
