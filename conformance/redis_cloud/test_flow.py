@@ -136,3 +136,31 @@ def test_accounts_are_made_and_listed_by_the_operator(pilothouse):
     assert code == 5 and "taken" in error
     code, listed, _ = run("list")
     assert code == 0 and "team-a" in [account["name"] for account in listed] and issued["secret_key"] not in json.dumps(listed)
+
+
+def test_further_keys_are_made_with_roles_and_addresses(pilothouse, cloud):
+    name = cloud.get("/")["account"]["name"]
+
+    def run(*words):
+        return pilothouse.run("redis-cloud", "key", *words, "-o", "json")
+
+    def holder(*words):
+        made = run("create", name, *words)
+        assert made.returncode == 0, made.stderr
+        other = cloud.again()
+        other.session.headers["x-api-secret-key"] = json.loads(made.stdout)["secret_key"]
+        return other
+
+    viewer, logs, away = holder("viewer-1", "--role", "viewer"), holder("logs-1", "--role", "logs-viewer"), holder("away-1", "--source", "10.0.0.0/8")
+    assert viewer.get("/")["account"]["key"]["name"] == "viewer-1"
+    refused = viewer.call("POST", "/subscriptions", subscription("x", database("db")))
+    assert refused.status_code == 403 and refused.json()["error"] == "Forbidden"
+    assert logs.call("GET", "/logs").status_code == 200 and logs.call("GET", "/subscriptions").status_code == 403
+    assert away.call("GET", "/").status_code == 403, "the address is not one of its own"
+    for wrong in (("create", name, "viewer-1"), ("create", "nobody", "x"), ("create", name, "a b"), ("create", name, "x", "--source", "here"),
+                  ("delete", name, "nobody")):
+        answer = run(*wrong)
+        assert answer.returncode != 0 and answer.stderr, wrong
+    assert run("delete", name, "owner").returncode == 0, "away-1 may do everything as well"
+    assert cloud.call("GET", "/").status_code == 401, "a removed key is unknown at once"
+    assert run("delete", name, "away-1").returncode != 0, "the last that may do everything stays"

@@ -21,10 +21,10 @@ const DISCARDED_MAX: usize = 16 << 20;
 /// Time to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The one variable segment of a path.
-pub(crate) struct Key(pub(crate) String);
+/// The variable segment of a path, or all of them as a tuple.
+pub(crate) struct Key<T = String>(pub(crate) T);
 
-impl FromRequestParts<App> for Key {
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Key<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {

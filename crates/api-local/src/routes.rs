@@ -1,7 +1,7 @@
 //! The table: path, method, handler.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::accounts;
 use crate::error::Failure;
@@ -22,6 +22,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/events", get(handlers::all_events))
         .route("/operations/{operation}", get(handlers::operation))
         .route("/accounts/redis-cloud", get(accounts::list).post(accounts::create))
+        .route("/accounts/redis-cloud/{account}/keys", post(accounts::create_key))
+        .route(
+            "/accounts/redis-cloud/{account}/keys/{key}",
+            delete(accounts::delete_key),
+        )
         .route("/seed/{dialect}", post(handlers::seed))
         .fallback(|| async { Failure::unknown_path() })
         .method_not_allowed_fallback(|| async { Failure::other_method() })

@@ -250,3 +250,25 @@ pub struct IssuedView {
     /// The secret key of its first holder.
     pub secret_key: String,
 }
+
+/// A further secret key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyRequest {
+    /// The name of its holder.
+    pub name: String,
+    /// What its holder may do: `owner`, `viewer` or `logs-viewer`.
+    pub role: String,
+    /// From where it works; empty for anywhere.
+    pub sources: Vec<String>,
+}
+
+/// A secret key that was made: it is shown this once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IssuedKeyView {
+    /// The account.
+    pub account: AccountView,
+    /// The name of its holder.
+    pub name: String,
+    /// The key.
+    pub secret_key: String,
+}

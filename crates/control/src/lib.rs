@@ -39,8 +39,8 @@ mod transfer;
 mod view;
 
 pub use access::{
-    AccessPolicy, AclRuleChange, IssuedKeys, KeyAccount, KeyRole, NewAclRule, NewKeyAccount, NewRole, NewTenantUser,
-    NewUser, PasswordChange, RoleChange, SecretKey, TenantRoleChange, UserChange,
+    AccessPolicy, AclRuleChange, IssuedKeys, KeyAccount, KeyRole, NewAclRule, NewKeyAccount, NewRole, NewSecretKey,
+    NewTenantUser, NewUser, PasswordChange, RoleChange, SecretKey, TenantRoleChange, UserChange,
 };
 pub use caller::{Caller, TenantScope};
 pub use certificates::ENDPOINTS as ENDPOINT_CERTIFICATE;

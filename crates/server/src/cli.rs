@@ -111,12 +111,13 @@ Databases that other APIs made are shown and changed here as well. The socket is
 runs the control plane, and root.")]
     Db(Db),
 
-    /// The Redis Cloud API: its accounts, over the local socket
+    /// The Redis Cloud API: its accounts and their keys, over the local socket
     #[command(after_help = "\
 Examples:
   pilothouse redis-cloud account list
   pilothouse redis-cloud account create team-a
   pilothouse redis-cloud account create ops --tenant default
+  pilothouse redis-cloud key create team-a dashboard --role viewer --source 10.0.0.0/8
 
 The keys of a new account are shown once and kept nowhere.")]
     RedisCloud(RedisCloud),
@@ -225,6 +226,45 @@ pub enum RedisCloudCommand {
     /// Accounts: each is a view of one tenant, with a pair of keys
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Further secret keys of an account
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// What can be done with the secret keys of an account.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a secret key and show it
+    Create {
+        /// The account
+        account: String,
+        /// The name of its holder
+        name: String,
+        /// What its holder may do
+        #[arg(long, value_enum, default_value_t = KeyRole::Owner)]
+        role: KeyRole,
+        /// An address or range that it works from, once for each; without one it works from anywhere
+        #[arg(long = "source", value_name = "CIDR")]
+        sources: Vec<String>,
+    },
+    /// Remove a secret key
+    Delete {
+        /// The account
+        account: String,
+        /// The name of its holder
+        name: String,
+    },
+}
+
+/// What the holder of a secret key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeyRole {
+    /// Everything
+    Owner,
+    /// See everything
+    Viewer,
+    /// See the logs
+    LogsViewer,
 }
 
 /// What can be done with accounts.

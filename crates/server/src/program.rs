@@ -10,9 +10,7 @@ use pilothouse_gateway::{GatewayOptions, GatewayRunError};
 use pilothouse_model::Secret;
 use pilothouse_runtime_local::LocalRuntime;
 
-use crate::cli::{
-    Cli, Command, Db, Doctor, Gateway, Output, Place, RedisCloud, RedisCloudCommand, Seed, SeedDialect, Serve, exit,
-};
+use crate::cli::{Cli, Command, Db, Doctor, Gateway, Output, Place, RedisCloud, Seed, SeedDialect, Serve, exit};
 use crate::config::{self, ConfigErrors, Configuration, Sources};
 use crate::data_dir::{DataDir, DataDirError, Layout};
 use crate::local::wire::AcceptedView;
@@ -125,8 +123,7 @@ fn database(arguments: Db) -> anyhow::Result<u8> {
 
 fn redis_cloud(arguments: RedisCloud) -> anyhow::Result<u8> {
     let client = client(&arguments.place)?;
-    let RedisCloudCommand::Account(command) = arguments.command;
-    runtime()?.block_on(accounts::run(&client, command, arguments.output))?;
+    runtime()?.block_on(accounts::run(&client, arguments.command, arguments.output))?;
     Ok(exit::OK)
 }
 

@@ -19,6 +19,11 @@ const KEY_LENGTH: usize = 40;
 /// The fewest characters of a key that somebody chose.
 const KEY_LENGTH_MIN: usize = 8;
 
+/// The longest name of a secret key.
+const KEY_NAME_MAX: usize = 50;
+/// Secret keys of an account: all of them are one document.
+const KEYS_MAX: usize = 200;
+
 /// What the holder of a secret key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +77,17 @@ pub struct NewKeyAccount {
     pub access_key: Option<Secret>,
     /// The first secret key; `None` generates one.
     pub secret_key: Option<Secret>,
+}
+
+/// A further secret key.
+#[derive(Clone, Debug)]
+pub struct NewSecretKey {
+    /// The name of its holder, unique in the account.
+    pub name: String,
+    /// What its holder may do.
+    pub role: KeyRole,
+    /// From where it works; empty for anywhere.
+    pub sources: Vec<Cidr>,
 }
 
 /// The keys of a new account: shown once, kept nowhere.
@@ -152,6 +168,97 @@ impl Control {
             access_key,
             secret_key,
         })
+    }
+}
+
+impl Control {
+    /// Makes a further secret key of the account of that name. The key is shown once and kept nowhere.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when there is no such account; [`ControlError::AlreadyExists`] when the name has a key;
+    /// [`ControlError::Invalid`] for a name that is no word; [`ControlError::Quota`] when the account has very many.
+    pub async fn create_secret_key(
+        &self,
+        dialect: Dialect,
+        account: &str,
+        new: NewSecretKey,
+    ) -> Result<(KeyAccount, Secret), ControlError> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if new.name.is_empty() || new.name.len() > KEY_NAME_MAX || !new.name.chars().all(word) {
+            let why = format!("1 to {KEY_NAME_MAX} letters, digits, - and _");
+            return Err(ControlError::invalid(Field::Name, why));
+        }
+        let secret = self.generate_secret(KEY_LENGTH);
+        let key = SecretKey {
+            name: new.name,
+            role: new.role,
+            sources: new.sources,
+            created_at: self.now(),
+            sha256: digest(&secret),
+        };
+        let account = self
+            .change_key_account(dialect, account, move |account| {
+                if account.keys.iter().any(|known| known.name == key.name) {
+                    return Err(ControlError::AlreadyExists {
+                        what: Noun::User,
+                        field: "name",
+                    });
+                }
+                if account.keys.len() >= KEYS_MAX {
+                    return Err(ControlError::Quota(format!("an account has at most {KEYS_MAX} keys")));
+                }
+                account.keys.push(key);
+                Ok(())
+            })
+            .await?;
+        Ok((account, secret))
+    }
+
+    /// Removes a secret key of the account of that name; requests that show it are refused from then on.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when there is no such account or key; [`ControlError::Conflict`] when nobody would be left who may do
+    /// everything.
+    pub async fn delete_secret_key(
+        &self,
+        dialect: Dialect,
+        account: &str,
+        name: &str,
+    ) -> Result<KeyAccount, ControlError> {
+        self.change_key_account(dialect, account, |account| {
+            let before = account.keys.len();
+            account.keys.retain(|key| key.name != name);
+            if account.keys.len() == before {
+                return Err(ControlError::not_found(Noun::User));
+            }
+            if !account.keys.iter().any(|key| key.role == KeyRole::Owner) {
+                let why = "the last key that may do everything cannot be removed";
+                return Err(ControlError::Conflict(why.to_owned()));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change_key_account(
+        &self,
+        dialect: Dialect,
+        name: &str,
+        change: impl FnOnce(&mut KeyAccount) -> Result<(), ControlError> + Send,
+    ) -> Result<KeyAccount, ControlError> {
+        self.transact(Urgency::Normal, move |transaction| {
+            let known = accounts(transaction.view(), dialect);
+            let found = known.into_iter().find(|account| account.name == name);
+            let mut account = found.ok_or(ControlError::not_found(Noun::Tenant))?;
+            change(&mut account)?;
+            transaction.put(Document {
+                key: key_of(dialect, account.tenant),
+                version: DOCUMENT_VERSION,
+                body: serde_json::to_value(&account).map_err(ControlError::internal)?,
+            });
+            Ok(account)
+        })
+        .await
     }
 }
 

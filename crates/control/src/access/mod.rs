@@ -21,7 +21,7 @@ use pilothouse_store::View;
 
 use crate::{Caller, Control, ControlError};
 
-pub use key_accounts::{IssuedKeys, KeyAccount, KeyRole, NewKeyAccount, SecretKey};
+pub use key_accounts::{IssuedKeys, KeyAccount, KeyRole, NewKeyAccount, NewSecretKey, SecretKey};
 pub use login::AccessPolicy;
 pub use roles::{NewRole, RoleChange};
 pub use rules::{AclRuleChange, NewAclRule};
