@@ -92,6 +92,12 @@ class Cloud:
         host, port = database["publicEndpoint"].split(":")
         return redis.Redis(host=host, port=int(port), password=database["security"].get("password"), decode_responses=True, **options)
 
+    @staticmethod
+    def cluster_client(database, **options):
+        """A real cluster-aware client, which starts at the endpoint."""
+        host, port = database["publicEndpoint"].split(":")
+        return redis.RedisCluster(host=host, port=int(port), password=database["security"].get("password"), decode_responses=True, **options)
+
 
 def subscription(name, *databases, **fields):
     """The body of the documentation's first example."""

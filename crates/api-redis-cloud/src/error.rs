@@ -151,6 +151,7 @@ const fn invalid(field: Field) -> &'static str {
         Field::Name => "DATABASE_INVALID_NAME",
         Field::Version => "DATABASE_REDIS_VERSION_INVALID_VALUE",
         Field::Memory => "DATABASE_SIZE_TOO_SMALL",
+        Field::Cluster | Field::SourceAllow => "DATABASE_OSS_CLUSTER_NOT_SUPPORTED",
         Field::Shards => "DATABASE_INVALID_SHARDS_COUNT",
         Field::Port => "DATABASE_PORT_INVALID_VALUE",
         Field::ClientCertificates | Field::Certificate => "DATABASE_INVALID_CERT",

@@ -7,7 +7,7 @@ use pilothouse_model::{Cidr, Database, DatabaseGroup, DatabaseId, EventDraft, Gr
 use pilothouse_store::{Transaction, Urgency};
 
 use crate::database::Room;
-use crate::{Caller, Control, ControlError, CreateDatabase, DocumentWrite, Noun, documents};
+use crate::{Caller, Control, ControlError, CreateDatabase, DocumentWrite, Field, Noun, documents};
 
 /// Databases that can be made along with a group: one commit makes them all, and a commit is bounded.
 pub(crate) const GROUP_DATABASES_MAX: usize = 10;
@@ -211,6 +211,9 @@ pub(crate) fn put_change(
     }
     if let Some(sources) = change.source_allow {
         group.source_allow = sources;
+        for database in transaction.view().databases_of_group(id) {
+            check_reach(database, &group)?;
+        }
     }
     group.changed_at = now;
     for document in change.documents {
@@ -220,6 +223,15 @@ pub(crate) fn put_change(
     transaction.put(group);
     let databases = transaction.view().databases_of_group(id);
     Ok(databases.map(|database| database.id).collect())
+}
+
+/// Clients of a cluster reach its servers directly: nobody stands in front of them who could keep a source list.
+pub(crate) fn check_reach(database: &Database, group: &DatabaseGroup) -> Result<(), ControlError> {
+    if database.spec.cluster && !group.source_allow.is_empty() {
+        let why = format!("{} is a cluster, which is reached from everywhere", database.name);
+        return Err(ControlError::invalid(Field::SourceAllow, why));
+    }
+    Ok(())
 }
 
 /// A group of the caller that is not in removal.

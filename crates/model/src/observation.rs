@@ -102,6 +102,8 @@ pub struct ReplicationFacts {
 pub struct ClusterFacts {
     /// The name that its siblings know it by; it keeps it in its directory.
     pub node: String,
+    /// Whom it follows; `None` for a primary.
+    pub primary: Option<String>,
     /// It takes commands for the slots that it owns.
     pub serves: bool,
     /// The newest change of ownership that it knows of.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use pilothouse_model::{
-    AnswerPoint, Database, DatabaseId, DatabaseSpec, GroupId, Layout, Operation, OperationKind, Severity, Subject,
-    TlsMode,
+    AnswerPoint, Database, DatabaseGroup, DatabaseId, DatabaseSpec, GroupId, Layout, Operation, OperationKind,
+    Severity, Subject, TlsMode,
 };
 use pilothouse_store::{Transaction, View};
 
 use super::room::Room;
 use crate::commands::{Accepted, CreateDatabase, RequestOptions};
-use crate::groups::NewGroup;
+use crate::groups::{NewGroup, check_reach};
 use crate::ports::Promise;
 use crate::{Caller, Control, ControlError, Field, Noun, documents, events, operations};
 
@@ -225,6 +225,12 @@ impl Control {
         let now = self.now();
         let mut database = draft.database.clone();
         database.group = group.or(database.group);
+        if let Some(group) = database
+            .group
+            .and_then(|group| transaction.view().get::<DatabaseGroup>(&group))
+        {
+            check_reach(&database, group)?;
+        }
         let subject = Subject::Database(database.id);
         let port = database.spec.network.port;
         if transaction.view().database_on_port(port).is_some() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pilothouse_engine::{EngineError, ErrorClass, HandOver, Peer, PeerNode};
-use pilothouse_model::{Database, Server, ServerId, Severity, ShardId, SlotSet};
+use pilothouse_model::{ClusterFacts, ClusterPeer, Database, Server, ServerId, Severity, ShardId, SlotSet};
 use pilothouse_store::Urgency;
 
 use super::act::STEP_TIMEOUT;
@@ -14,6 +14,11 @@ use crate::{Control, events, fault};
 
 /// How long keys are moved before the pass ends and every server is looked at again: a primary that dies meanwhile is noticed then.
 const MOVE_SLICE: Duration = Duration::from_millis(100);
+
+/// How long the word of a move may take to reach a replica.
+const NEWS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time between two looks whether it did.
+const NEWS_POLL: Duration = Duration::from_millis(1);
 
 /// Two primaries between which slots move, as they were last seen.
 struct Road<'a> {
@@ -247,6 +252,42 @@ impl Control {
             Ok(None)
         })
         .await
+    }
+
+    /// Waits until the candidate believes of no slot that its primary has it while another primary owns it: with its promotion it would take
+    /// the slot back, and the owner would remove the keys. Whoever takes slots over tells everybody; this waits for the word to arrive.
+    pub(super) async fn await_news_of_slots(&self, record: &Record, candidate: &Server) -> Result<(), StepError> {
+        let give_up = Instant::now() + NEWS_TIMEOUT;
+        let primaries = record.layout.shards.iter().filter_map(|shard| shard.primary());
+        let others = primaries.filter(|primary| {
+            let shard = record.layout.shard_of(candidate.id).map(|shard| shard.id);
+            record.layout.shard_of(primary.id).map(|shard| shard.id) != shard
+        });
+        let asked = others.map(|server| self.view_of(record, server, give_up));
+        let mut owned = SlotSet::new();
+        // One that does not answer is dead or hung: nobody knows what it owns.
+        for view in futures_util::future::join_all(asked).await.into_iter().flatten() {
+            owned = owned.with(&view.slots);
+        }
+        loop {
+            let view = self.view_of(record, candidate, give_up).await?;
+            let own = |peer: &&ClusterPeer| view.primary.as_ref() == Some(&peer.node);
+            let believed = view.peers.iter().find(own).map(|peer| peer.slots.clone());
+            if believed.unwrap_or_default().common(&owned).is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= give_up {
+                return Err(StepError::Interrupted);
+            }
+            tokio::time::sleep(NEWS_POLL).await;
+        }
+    }
+
+    async fn view_of(&self, record: &Record, server: &Server, deadline: Instant) -> Result<ClusterFacts, StepError> {
+        let memory = self.0.memories.of(server.id);
+        let mut kept = self.session(record, server, &memory, deadline).await?;
+        let outcome = kept.session().cluster(deadline).await;
+        Ok(kept.settle(outcome)?)
     }
 
     /// The others hear of it from the two as well, a moment later.

@@ -47,6 +47,9 @@ impl Control {
             self.drain(record, candidate).await?
         };
         fault::point("failover-fenced").await;
+        if record.spec.cluster {
+            self.await_news_of_slots(record, candidate).await?;
+        }
         let deadline = Instant::now() + PROMOTE_TIMEOUT;
         let memory = self.0.memories.of(candidate.id);
         let promoted = self.promote(record, candidate, deadline).await?;

@@ -3,6 +3,8 @@
 //! Clients that were told of the taker by nobody yet know what to do with the news that a slot moved, but some do not with the advice to ask
 //! a stranger for one key. Of a slot that changes hands in one go they only ever hear the news.
 
+use std::time::Duration;
+
 use pilothouse_engine::{Deadline, EngineError, HandOver, Peer, Reply};
 
 use crate::client::{Client, Command, check_all};
@@ -13,6 +15,10 @@ use crate::error;
 /// Slots that are handed over before the taker is told. It writes what it owns to disk each time, so that one by one is slow; until it is
 /// told nobody owns them, and clients go to and fro between the two, so that many are slow as well.
 const GROUP: usize = 16;
+
+/// How long the taker may take for one of them besides its size. All of them wait at the giver already, so that a taker that hangs holds it
+/// up for all these times together.
+const PATIENCE: Duration = Duration::from_millis(60);
 
 /// Hands slots off the front over, as many as are quick together.
 pub(crate) async fn hand_over(
@@ -45,7 +51,7 @@ pub(crate) async fn hand_over(
                 Some(road) => road,
                 None => road.insert(Road::new(client, to, deadline).await?),
             };
-            commands.push(road.parcel(&filling.keys, filling.bytes));
+            commands.push(road.parcel(&filling.keys, filling.bytes, PATIENCE));
         }
         commands.extend([set("NODE"), Command::new(["EXEC"])]);
         outcomes.push(HandOver::Done);

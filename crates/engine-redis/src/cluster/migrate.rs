@@ -222,9 +222,9 @@ impl Road {
         })
     }
 
-    /// The command that sends keys of that size together.
-    pub(super) fn parcel<K: AsRef<[u8]>>(&self, keys: &[K], bytes: u64) -> Command {
-        let patience = PATIENCE + Duration::from_millis(bytes / SLOWEST);
+    /// The command that sends keys of that size together, with so much patience besides what their size takes.
+    pub(super) fn parcel<K: AsRef<[u8]>>(&self, keys: &[K], bytes: u64, patience: Duration) -> Command {
+        let patience = patience + Duration::from_millis(bytes / SLOWEST);
         let patience = patience.as_millis().to_string();
         Command::new([
             "MIGRATE", &self.host, &self.port, "", "0", &patience, "REPLACE", "AUTH2",
@@ -234,7 +234,7 @@ impl Road {
     }
 
     async fn send(&self, client: &mut Client, parcel: &Parcel<'_>, deadline: Deadline) -> Result<(), EngineError> {
-        let command = self.parcel(&parcel.keys, parcel.bytes);
+        let command = self.parcel(&parcel.keys, parcel.bytes, PATIENCE);
         let replies = client.exchange(&[command], deadline).await?;
         // That none of the keys is there any more is no error: they expired.
         match replies.first() {

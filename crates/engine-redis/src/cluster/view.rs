@@ -30,6 +30,7 @@ pub(crate) async fn facts(client: &mut Client, deadline: Deadline) -> Result<Clu
     }
     Ok(ClusterFacts {
         node: myself.name,
+        primary: myself.primary,
         serves: info.get("cluster_state") == Some("ok"),
         epoch: info
             .number("cluster_current_epoch")

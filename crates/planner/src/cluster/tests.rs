@@ -63,6 +63,7 @@ impl Scene {
                 let slots: SlotSet = shard.slots.iter().filter(|_| leads_it).collect();
                 let view = ClusterFacts {
                     node: node(server.id),
+                    primary: Some(primary).filter(|_| !leads_it).map(node),
                     serves: true,
                     epoch: 1,
                     slots,

@@ -5,9 +5,7 @@ use pilothouse_model::{DatabaseName, DatabaseSpec, EvictionPolicy, FsyncPolicy, 
 
 use super::Around;
 use crate::error::TaskError;
-use crate::wire::database::{
-    Alert, DataEvictionPolicy, DataPersistence, DatabaseRequest, Protocol, ShardingType, Throughput, ThroughputBy,
-};
+use crate::wire::database::{Alert, DataEvictionPolicy, DataPersistence, DatabaseRequest, Protocol, ShardingType};
 
 const NAME_MAX: usize = 40;
 const PASSWORD_MAX: usize = 49;
@@ -17,18 +15,6 @@ pub(super) fn refuse_what_is_not_offered(request: &DatabaseRequest) -> Result<()
     let refused = |code, why: &str| Err(TaskError::new(code, why));
     if request.protocol == Some(Protocol::Memcached) {
         return refused("DATABASE_FEATURE_NOT_SUPPORTED", "memcached is not offered here");
-    }
-    if request.support_oss_cluster_api == Some(true) {
-        return refused(
-            "DATABASE_OSS_CLUSTER_NOT_SUPPORTED",
-            "the cluster API is not offered by this version",
-        );
-    }
-    if request.external_endpoint == Some(true) {
-        return refused(
-            "DATABASE_EXTERNAL_ENDPOINT_WITHOUT_OSS_CLUSTER",
-            "an external endpoint of the cluster API needs the cluster API",
-        );
     }
     if request.ram_percentage.is_some() {
         return refused(
@@ -67,23 +53,6 @@ pub(super) fn refuse_what_is_not_offered(request: &DatabaseRequest) -> Result<()
             "only the factor Standard is offered",
         ),
     }
-}
-
-/// A number of shards is a promise that one endpoint without the cluster API cannot keep; operations per second are none.
-pub(super) fn check_shards(throughput: Throughput) -> Result<(), TaskError> {
-    if throughput.value < 1 {
-        return Err(TaskError::new(
-            "PLANNER_INVALID_THROUGHPUT",
-            "a throughput is at least 1",
-        ));
-    }
-    if throughput.by == ThroughputBy::NumberOfShards && throughput.value != 1 {
-        return Err(TaskError::new(
-            "DATABASE_INVALID_SHARDS_COUNT",
-            "more than one shard needs supportOSSClusterApi",
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn checked_name(name: &str) -> Result<DatabaseName, TaskError> {

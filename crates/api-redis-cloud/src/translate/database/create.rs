@@ -9,13 +9,13 @@ use pilothouse_model::{
 
 use super::backup::backup;
 use super::checks::{
-    alphanumeric, check_room, check_shards, checked_alerts, checked_name, checked_password, checked_port, eviction,
-    persistence, refuse_what_is_not_offered,
+    alphanumeric, check_room, checked_alerts, checked_name, checked_password, checked_port, eviction, persistence,
+    refuse_what_is_not_offered,
 };
 use super::replica::replica_of;
 use super::sources::{sources, trusted};
 use super::versions::{resp_version, version};
-use super::{Around, Drafted};
+use super::{Around, Drafted, sharding};
 use crate::documents::DatabaseDocument;
 use crate::error::TaskError;
 use crate::plans::Plan;
@@ -41,7 +41,6 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         by: ThroughputBy::OperationsPerSecond,
         value: 1000,
     });
-    check_shards(throughput)?;
     let password = match &request.password {
         Some(password) => checked_password(password)?,
         None => alphanumeric(around.control, GENERATED_PASSWORD),
@@ -57,7 +56,7 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         tags: Vec::new(),
         protocol: around.plan.map(|_| request.protocol.unwrap_or(Protocol::Stack)),
     };
-    let spec = DatabaseSpec {
+    let mut spec = DatabaseSpec {
         engine: EngineKind::Redis,
         version,
         memory_bytes: memory_bytes(copies)?,
@@ -73,6 +72,7 @@ pub(crate) fn create(request: &DatabaseRequest, around: &Around<'_>) -> Result<D
         replica_of: replica_of(request, around.control)?.flatten(),
         backup: backup(request, around.control, None)?,
     };
+    sharding::create(request, throughput, &mut spec)?;
     check_room(&spec, around)?;
     Ok(Drafted { name, spec, document })
 }

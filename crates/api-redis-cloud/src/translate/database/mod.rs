@@ -5,6 +5,7 @@ mod checks;
 mod create;
 mod fixed;
 mod replica;
+mod sharding;
 mod sources;
 mod update;
 mod versions;

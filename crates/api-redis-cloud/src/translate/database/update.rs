@@ -5,13 +5,12 @@ use pilothouse_model::{ClientAuthentication, Database, DatabaseSpec, TlsMode};
 
 use super::backup::backup;
 use super::checks::{
-    check_room, check_shards, checked_alerts, checked_name, checked_password, eviction, persistence,
-    refuse_what_is_not_offered,
+    check_room, checked_alerts, checked_name, checked_password, eviction, persistence, refuse_what_is_not_offered,
 };
 use super::replica::replica_of;
 use super::sources::{sources, trusted};
 use super::versions::resp_version;
-use super::{Around, Drafted};
+use super::{Around, Drafted, sharding};
 use crate::documents::DatabaseDocument;
 use crate::error::TaskError;
 use crate::translate::size;
@@ -42,7 +41,6 @@ pub(crate) fn update(
         spec.memory_bytes = spec.memory_bytes / before * copies;
     }
     if let Some(throughput) = request.throughput_measurement {
-        check_shards(throughput)?;
         document.throughput = throughput;
     }
     if let Some(wanted) = request.data_persistence {
@@ -65,6 +63,7 @@ pub(crate) fn update(
     if let Some(source) = replica_of(request, around.control)? {
         spec.replica_of = source;
     }
+    sharding::update(request, &mut spec)?;
     if request.remote_backup.is_some() || request.periodic_backup_path.is_some() {
         spec.backup = backup(request, around.control, spec.backup.take())?;
     }
