@@ -125,7 +125,7 @@ def test_a_reshard_survives_kills(pilothouse):
 
 
 def test_a_cluster_comes_back_after_everything_died(pilothouse):
-    bdb = cluster(pilothouse, "powerless", 3, data_persistence="aof")
+    bdb = cluster(pilothouse, "powerless", 3, data_persistence="aof", aof_policy="appendfsync-always")
     with pilothouse.cluster_client(bdb) as client:
         for number in range(100):
             client.set(f"key:{number}", number)
