@@ -36,33 +36,33 @@ pub(crate) async fn create_peering(app: App, call: Call) -> Answer {
 
 /// A peering that is not there.
 pub(crate) async fn update_peering(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "vpcPeeringUpdateRequest").await
+    on_subscription(&app, &call, ACCEPTED, "vpcPeeringUpdateRequest").await
 }
 
 pub(crate) async fn delete_peering(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "vpcPeeringDeleteRequest").await
+    on_subscription(&app, &call, ACCEPTED, "vpcPeeringDeleteRequest").await
 }
 
 pub(crate) async fn regional_peerings(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "activeActiveVpcPeeringGetRequest").await
+    on_subscription(&app, &call, StatusCode::OK, "activeActiveVpcPeeringGetRequest").await
 }
 
 pub(crate) async fn private_service_connect(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "pscServiceGetRequest").await
+    on_subscription(&app, &call, ACCEPTED, "pscServiceGetRequest").await
 }
 
 pub(crate) async fn private_link(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "privateLinkGetRequest").await
+    on_subscription(&app, &call, ACCEPTED, "privateLinkGetRequest").await
 }
 
 pub(crate) async fn transit_gateway(app: App, call: Call) -> Answer {
-    on_subscription(&app, &call, "tgwGetRequest").await
+    on_subscription(&app, &call, StatusCode::OK, "tgwGetRequest").await
 }
 
 /// A task that can only tell that there is no such thing.
-async fn on_subscription(app: &App, call: &Call, command: &str) -> Answer {
+async fn on_subscription(app: &App, call: &Call, status: StatusCode, command: &str) -> Answer {
     let content = content(call, Some(call.number("sid")?), None, json!({}));
-    submit(app, call, ACCEPTED, command, content).await
+    submit(app, call, status, command, content).await
 }
 
 pub(crate) async fn add_region(app: App, call: Call) -> Answer {
