@@ -11,7 +11,13 @@ from support.pilothouse import Pilothouse, free_port
 from support.s3 import ACCESS_KEY, S3, SECRET_KEY
 
 SECONDS = 30
-ACCOUNT = "backup"
+ACCOUNT, OTHER = "backup", "other"
+KEYS = """
+[[redis_cloud.accounts]]
+name = "{name}"
+access_key = "access-of-the-{name}"
+secret_key = "secret-of-the-{name}"
+"""
 BUCKET = """
 [[backup.s3]]
 name = "{name}"
@@ -33,19 +39,24 @@ def pilothouse(s3):
     """Serves with four buckets: one by its own name, one by another, one that does not exist, and one whose secret is wrong."""
     buckets = [("daily", "daily", SECRET_KEY), ("second", "more", SECRET_KEY), ("absent", "absent", SECRET_KEY), ("locked", "daily", "wrong")]
     configuration = "".join(BUCKET.format(name=name, bucket=bucket, url=s3.url, access=ACCESS_KEY, secret=secret) for name, bucket, secret in buckets)
-    configuration += f'[[redis_cloud.accounts]]\nname = "{ACCOUNT}"\naccess_key = "access-of-the-{ACCOUNT}"\nsecret_key = "secret-of-the-{ACCOUNT}"\n'
+    configuration += "[redis_cloud]\nrate_limit_per_minute = 0\n" + "".join(KEYS.format(name=name) for name in (ACCOUNT, OTHER))
     port = free_port()
     with Pilothouse(configuration=configuration, PILOTHOUSE_LISTEN__REDIS_CLOUD=f"127.0.0.1:{port}") as pilothouse:
         pilothouse.cloud_port = port
         yield pilothouse.start()
 
 
-@pytest.fixture(scope="module")
-def cloud(pilothouse):
-    cloud = Cloud(pilothouse.cloud_port, ACCOUNT)
+def account(pilothouse, name):
+    """The account, with a subscription."""
+    cloud = Cloud(pilothouse.cloud_port, name)
     cloud.number = cloud.done("POST", "/subscriptions", subscription("buckets", database("first")))
     cloud.until(f"/subscriptions/{cloud.number}", "active")
     return cloud
+
+
+@pytest.fixture(scope="module")
+def cloud(pilothouse):
+    return account(pilothouse, ACCOUNT)
 
 
 def made(cloud, name, **fields):
@@ -123,6 +134,23 @@ def test_what_is_no_backup_is_told(cloud, s3):
         cloud.until(path, "active")
     for uri in ("s3://nowhere/x", "http://127.0.0.1/x", "daily/x"):
         assert cloud.refused("POST", f"{path}/import", {"sourceType": "aws-s3", "importFromUri": [uri]})["type"] == "DATABASE_IMPORT_S3_BAD_URI"
+
+
+def test_an_account_is_not_given_the_backup_of_another(pilothouse, cloud, s3):
+    source = made(cloud, "private")
+    with cloud.client(cloud.get(source)) as client:
+        client.set("k", "v")
+    cloud.done("POST", f"{source}/backup", {"adhocBackupPath": "s3://daily/private"})
+    assert ended(cloud, source, "backup")["status"] == "success"
+    key = next(key for key in s3.files("daily") if key.startswith("private/"))
+
+    other = account(pilothouse, OTHER)
+    target = made(other, "curious")
+    other.done("POST", f"{target}/import", {"sourceType": "aws-s3", "importFromUri": [f"s3://daily/{key}"]})
+    seen = ended(other, target, "import")
+    assert seen["status"] == "failed" and "another tenant" in seen["failureReason"], seen
+    with other.client(other.until(target, "active")) as client:
+        assert client.dbsize() == 0
 
 
 def test_the_schedule_is_kept(pilothouse, cloud, s3):

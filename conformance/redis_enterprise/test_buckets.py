@@ -129,7 +129,7 @@ def test_an_upload_that_breaks_off_leaves_no_backup(pilothouse, api, s3):
 def test_a_schedule_writes_to_a_bucket(pilothouse, api, s3):
     uid = api.create("scheduled")["uid"]
     location = bucket(subdir="scheduled")
-    api.put(f"/v1/bdbs/{uid}", {"backup": True, "backup_interval": 2, "backup_interval_offset": 0, "backup_location": location})
+    api.put(f"/v1/bdbs/{uid}", {"backup": True, "backup_interval": 4, "backup_interval_offset": 0, "backup_location": location})
     shown = api.bdb(uid)["backup_location"]
     assert shown == {**location, "secret_access_key": ""}
 

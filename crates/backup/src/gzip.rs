@@ -1,22 +1,22 @@
-//! Compressing and decompressing streams, bounded, with the database's id in the header.
+//! Compressing and decompressing streams, bounded, with the database's id and its tenant's in the header.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 
 use flate2::read::{GzDecoder, MultiGzDecoder};
-use flate2::{Compression, GzBuilder};
-use pilothouse_model::DatabaseId;
+use flate2::{Compression, GzBuilder, GzHeader};
+use pilothouse_model::{DatabaseId, TenantId};
 
 use crate::progress::{Metered, Progress, too_large};
 use crate::transfer::{Fetched, Stored};
-use crate::{BackupError, FailureKind, FileName};
+use crate::{BackupError, FailureKind, FileName, Origin};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER: usize = 128 * 1024;
 /// More than a header of ours ever has.
 pub(crate) const HEADER_BYTES: u64 = 1024;
 
-/// Compresses `source`, a file of ours, into `sink`, with the database's id in the header's comment, which decompressing ignores.
+/// Compresses `source`, a file of ours, into `sink`, with its origin in the header's comment, which decompressing ignores.
 pub(crate) fn pack(
     source: File,
     name: &FileName,
@@ -31,7 +31,7 @@ pub(crate) fn pack(
     let counted = Counted { sink, bytes: 0 };
     // Datasets are compressed inside already: a higher level costs much and gains little.
     let mut encoder = GzBuilder::new()
-        .comment(mark(name.database()))
+        .comment(mark(name.origin()))
         .write(counted, Compression::fast());
     let mut buffer = vec![0; BUFFER];
     let mut plain_bytes = 0;
@@ -81,12 +81,19 @@ fn unpack_metered(reader: &mut impl Read, sink: &mut File, most_bytes: u64) -> R
         .map_err(broken)?;
     let was_gzip = magic == MAGIC;
     let whole = Cursor::new(magic).chain(reader);
+    let mut tenant = None;
     let bytes = if was_gzip {
-        copy(&mut MultiGzDecoder::new(whole), sink, most_bytes)?
+        let mut decoder = MultiGzDecoder::new(whole);
+        tenant = decoder.header().and_then(marked).and_then(|(_, tenant)| tenant);
+        copy(&mut decoder, sink, most_bytes)?
     } else {
         copy(&mut { whole }, sink, most_bytes)?
     };
-    Ok(Fetched { bytes, was_gzip })
+    Ok(Fetched {
+        bytes,
+        was_gzip,
+        tenant,
+    })
 }
 
 fn copy(reader: &mut impl Read, sink: &mut File, most_bytes: u64) -> Result<u64, BackupError> {
@@ -109,14 +116,25 @@ fn copy(reader: &mut impl Read, sink: &mut File, most_bytes: u64) -> Result<u64,
 /// The database that a compressed file is of, when its beginning says so.
 pub(crate) fn owner(beginning: impl Read) -> Option<DatabaseId> {
     let decoder = GzDecoder::new(beginning.take(HEADER_BYTES));
-    let comment = std::str::from_utf8(decoder.header()?.comment()?).ok()?;
-    comment.strip_prefix(MARK)?.parse().ok()
+    marked(decoder.header()?).map(|(database, _)| database)
+}
+
+/// The database that a header names, and whose it was if it says that too.
+fn marked(header: &GzHeader) -> Option<(DatabaseId, Option<TenantId>)> {
+    let comment = std::str::from_utf8(header.comment()?).ok()?;
+    let named = comment.strip_prefix(MARK)?;
+    match named.split_once(MARK_TENANT) {
+        Some((database, tenant)) => Some((database.parse().ok()?, Some(tenant.parse().ok()?))),
+        None => Some((named.parse().ok()?, None)),
+    }
 }
 
 const MARK: &str = "pilothouse backup of database ";
 
-fn mark(database: DatabaseId) -> String {
-    format!("{MARK}{database}")
+const MARK_TENANT: &str = " of tenant ";
+
+fn mark(Origin { database, tenant }: Origin) -> String {
+    format!("{MARK}{database}{MARK_TENANT}{tenant}")
 }
 
 fn broken(error: io::Error) -> BackupError {

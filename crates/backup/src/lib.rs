@@ -27,7 +27,7 @@ mod transfer;
 pub use access::{FileAccess, FileAccount};
 pub use error::{BackupError, FailureKind};
 pub use location::{OpenedLocation, RemoteUrl, Scheme};
-pub use name::{FileName, Part};
+pub use name::{FileName, Origin, Part};
 pub use progress::Progress;
 pub use s3::S3Bucket;
 pub use schedule::{next_due, retry_delay};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use pilothouse_model::{DatabaseId, DatabaseName, SlotRange, Timestamp};
+use pilothouse_model::{DatabaseId, DatabaseName, SlotRange, TenantId, Timestamp};
 
 const EXTENSION: &str = ".rdb.gz";
 /// What a file is called while it is being written, around its name.
@@ -32,6 +32,15 @@ impl Part {
     };
 }
 
+/// Whose data a backup holds. The file says so too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The database.
+    pub database: DatabaseId,
+    /// Whose database it was.
+    pub tenant: TenantId,
+}
+
 /// Name of a backup file: `<database>-<n>_of_<m>-<time>-<first slot>-<last slot>.rdb.gz`, for instance
 /// `orders-1_of_1-20260314T150926Z-0-16383.rdb.gz`.
 ///
@@ -39,12 +48,12 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileName {
     text: String,
-    database: DatabaseId,
+    origin: Origin,
 }
 
 impl FileName {
     /// The name of a backup taken at `at`.
-    pub fn new(database: DatabaseId, name: &DatabaseName, part: Part, at: Timestamp) -> Self {
+    pub fn new(origin: Origin, name: &DatabaseName, part: Part, at: Timestamp) -> Self {
         let (Part { number, count, slots }, time) = (part, show_time(at));
         let text = format!(
             "{}-{number}_of_{count}-{time}-{}-{}{EXTENSION}",
@@ -52,7 +61,7 @@ impl FileName {
             slots.first,
             slots.last
         );
-        Self { text, database }
+        Self { text, origin }
     }
 
     /// The name as text: ASCII letters, digits and `- _ .` only.
@@ -61,7 +70,11 @@ impl FileName {
     }
 
     pub(crate) fn database(&self) -> DatabaseId {
-        self.database
+        self.origin.database
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     pub(crate) fn draft(&self) -> String {
@@ -151,8 +164,15 @@ mod tests {
         DatabaseName::parse(text).expect("a name")
     }
 
+    fn origin() -> Origin {
+        Origin {
+            database: DatabaseId::new(),
+            tenant: TenantId::new(),
+        }
+    }
+
     fn file(database: &str) -> String {
-        FileName::new(DatabaseId::new(), &name(database), Part::WHOLE, AT)
+        FileName::new(origin(), &name(database), Part::WHOLE, AT)
             .as_str()
             .to_owned()
     }
@@ -168,7 +188,7 @@ mod tests {
                 last: 10922,
             },
         };
-        let second = FileName::new(DatabaseId::new(), &name("a-b"), part, AT);
+        let second = FileName::new(origin(), &name("a-b"), part, AT);
         assert_eq!(second.as_str(), "a-b-2_of_3-20260314T150926Z-5461-10922.rdb.gz");
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pilothouse_model::{DatabaseId, DatabaseName, Timestamp};
+use pilothouse_model::{DatabaseId, DatabaseName, TenantId, Timestamp};
 use tokio::task::spawn_blocking;
 
 use crate::directory::Directory;
@@ -38,6 +38,8 @@ pub struct Fetched {
     pub bytes: u64,
     /// Whether it came compressed.
     pub was_gzip: bool,
+    /// Whose backup it says to be, when it is one of ours.
+    pub tenant: Option<TenantId>,
 }
 
 /// What a retention removed.

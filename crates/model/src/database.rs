@@ -138,6 +138,9 @@ pub struct Transfer {
     pub locations: Vec<Location>,
     /// Do not compare the size of an import with the memory limit first.
     pub skip_size_check: bool,
+    /// Asked for by somebody who reaches some tenants only: backups of others are not loaded from places that tenants share.
+    #[serde(default)]
+    pub confined: bool,
     /// How far.
     pub status: TransferStatus,
     /// When the last transfer of this kind that succeeded ended.

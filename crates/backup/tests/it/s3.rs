@@ -11,7 +11,7 @@ use pilothouse_model::{BucketName, DatabaseId, ObjectPath, Secret};
 use pilothouse_test_support::TestDir;
 
 use crate::s3_server::{BUCKET, Fault, S3Server};
-use crate::support::{NOW, PLENTY, days_ago, file_name, gunzip, noise, orders, source};
+use crate::support::{NOW, PLENTY, TENANT, days_ago, file_name, gunzip, noise, orders, source};
 
 /// More than two parts hold.
 const LARGE: usize = 20 << 20;
@@ -48,6 +48,7 @@ async fn backups_are_written_and_read_whole() {
         let (from, to) = (at(&server, &key), here.join("to"));
         check_readable(&from).await.expect("looks right");
         let fetched = fetch(&from, &to, PLENTY, &Progress::new()).await.expect("downloads");
+        assert_eq!(fetched.tenant, Some(TENANT));
         assert!(fetched.was_gzip && fs::read(&to).expect("reads") == content);
         fs::remove_file(&to).expect("removes");
         let error = fetch(&from, &to, 1000, &Progress::new()).await.expect_err("too large");

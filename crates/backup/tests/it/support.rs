@@ -8,11 +8,12 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use pilothouse_backup::{FileName, OpenedLocation, Part};
-use pilothouse_model::{DatabaseId, DatabaseName, Secret, Timestamp};
+use pilothouse_backup::{FileName, OpenedLocation, Origin, Part};
+use pilothouse_model::{DatabaseId, DatabaseName, Secret, TenantId, Timestamp};
 
 pub(crate) const DAY: i64 = 24 * 3600 * 1000;
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(20_000 * DAY);
+pub(crate) const TENANT: TenantId = TenantId::from_bytes([7; 16]);
 pub(crate) const PLENTY: u64 = 1 << 30;
 
 pub(crate) fn orders() -> DatabaseName {
@@ -24,7 +25,11 @@ pub(crate) fn days_ago(days: i64) -> Timestamp {
 }
 
 pub(crate) fn file_name(database: DatabaseId, at: Timestamp) -> FileName {
-    FileName::new(database, &orders(), Part::WHOLE, at)
+    let origin = Origin {
+        database,
+        tenant: TENANT,
+    };
+    FileName::new(origin, &orders(), Part::WHOLE, at)
 }
 
 /// Bytes that compress badly, `length` of them, different for each seed.

@@ -234,6 +234,7 @@ impl Control {
             TransferKind::Import => (OperationKind::ImportDatabase, "an import"),
         };
         let now = self.now();
+        let confined = matches!(caller.scope, crate::TenantScope::Only(_));
         let accepted = self
             .act(caller, id, operation_kind, what, options, move |database, _| {
                 let last_success_at = database.transfer(kind).and_then(|transfer| transfer.last_success_at);
@@ -242,6 +243,7 @@ impl Control {
                     kind,
                     locations: request.locations,
                     skip_size_check: request.skip_size_check,
+                    confined,
                     status: TransferStatus {
                         phase: TransferPhase::Waiting,
                         progress: 0,

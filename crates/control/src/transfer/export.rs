@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pilothouse_backup::{FileName, OpenedLocation, Part, Progress};
+use pilothouse_backup::{FileName, OpenedLocation, Origin, Part, Progress};
 use pilothouse_engine::Session;
 use pilothouse_model::{Database, Persistence, ProcessState, Server, ServerId, TransferKind};
 use pilothouse_planner::Verdict;
@@ -35,7 +35,11 @@ pub(super) async fn run(control: &Control, job: &Job) -> Result<Done, Halt> {
     let server = snapshot(control, job, &scratch.0).await?;
     fault::point("export-snapshot").await;
     job.progressed(control, STORING.from).await?;
-    let name = FileName::new(job.database, &job.name, Part::WHOLE, job.asked_at());
+    let origin = Origin {
+        database: job.database,
+        tenant: job.record(control)?.tenant,
+    };
+    let name = FileName::new(origin, &job.name, Part::WHOLE, job.asked_at());
     let progress = Progress::new();
     let storing = pilothouse_backup::store(&location, &name, &scratch.0, &progress);
     let stored = shown(control, job, &progress, STORING, storing)

@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pilothouse_backup::{FailureKind, Progress};
-use pilothouse_model::{Database, DatabaseId, Replacement, ReplicaSync};
+use pilothouse_backup::{FailureKind, Fetched, Progress};
+use pilothouse_model::{Database, DatabaseId, Location, Replacement, ReplicaSync, TenantId};
 
 use super::job::Job;
 use super::progress::{Span, shown};
@@ -103,11 +103,28 @@ async fn fetch(control: &Control, job: &Job, record: &Database) -> Result<Scratc
         .await
         .map_err(|_| Halt::general("the file was not read in time"))??;
     match fetched {
+        Ok(fetched) if is_closed(job, &record.tenant, &fetched) => Err(Halt::failed(
+            "download-error",
+            "the file is a backup of another tenant's database",
+        )),
         Ok(fetched) if checked && fetched.bytes > limit => Err(too_large(fetched.bytes, limit)),
         Ok(_) => Ok(scratch),
         Err(error) if checked && error.kind() == FailureKind::TooLarge => Err(too_large(most, limit)),
         Err(error) => Err(Halt::reading(&error)),
     }
+}
+
+/// Tenants share directories and configured buckets, and names of files can be guessed: whoever reaches his own tenant only is not given
+/// the backups of others there.
+fn is_closed(job: &Job, own: &TenantId, fetched: &Fetched) -> bool {
+    let shares = |location: &Location| match location {
+        Location::Directory { .. } => true,
+        Location::S3 { access, .. } => access.is_none(),
+        Location::Url { .. } => false,
+    };
+    job.transfer.confined
+        && job.transfer.locations.iter().any(shares)
+        && fetched.tenant.is_some_and(|tenant| tenant != *own)
 }
 
 /// The data need more memory than there is.

@@ -326,6 +326,7 @@ mod tests {
                 kind,
                 locations: Vec::new(),
                 skip_size_check: false,
+                confined: false,
                 status,
                 last_success_at: None,
                 replacement: None,

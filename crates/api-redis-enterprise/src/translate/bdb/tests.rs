@@ -870,6 +870,7 @@ fn an_acknowledged_transfer_is_not_shown_but_when_it_last_succeeded_is() {
         kind: TransferKind::Backup,
         locations: Vec::new(),
         skip_size_check: false,
+        confined: false,
         status: TransferStatus {
             phase: TransferPhase::Succeeded,
             progress: 100,
