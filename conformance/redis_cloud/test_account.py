@@ -100,7 +100,7 @@ def test_what_is_not_offered_is_refused_in_its_own_way(cloud, lone):
     ]:
         answer = cloud.call(method, end, {})
         assert answer.status_code == 412 and answer.json()["error"] == "Precondition Failed", (method, end, answer.text)
-    assert cloud.get("/data-integration-workspaces") == []
+    assert cloud.get("/data-integration-workspaces") == {}
     for end in ("data-integration-workspace", "regions", f"databases/{uid}/traffic", f"databases/{uid}/upgrade", f"databases/{uid}/redis-version-upgrade-status"):
         assert cloud.call("GET", f"{path}/{end}").status_code == 404, end
     assert cloud.get(f"{path}/databases/{uid}/available-target-versions") == {"targets": []}
