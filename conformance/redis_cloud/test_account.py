@@ -105,3 +105,20 @@ def test_what_is_not_offered_is_refused_in_its_own_way(cloud, lone):
         assert cloud.call("GET", f"{path}/{end}").status_code == 404, end
     assert cloud.get(f"{path}/databases/{uid}/available-target-versions") == {"targets": []}
     assert cloud.refused("POST", f"{path}/databases/{uid}/upgrade", {"targetRedisVersion": "1.0"})["type"] == "DATABASE_UPGRADE_INVALID_REDIS_VERSION"
+
+
+def test_the_slow_log_is_that_of_every_shard(cloud):
+    wanted = database("slow", supportOSSClusterApi=True, throughputMeasurement={"by": "number-of-shards", "value": 2}, datasetSizeInGb=0.2)
+    number = cloud.done("POST", "/subscriptions", subscription("slow", wanted))
+    cloud.until(f"/subscriptions/{number}", "active", 60)
+    uid = cloud.get(f"/subscriptions/{number}/databases")["subscription"][0]["databases"][0]["databaseId"]
+    path = LIVES.format(number, uid)
+    shown = cloud.until(path, "active", 60)
+    slow = "local n = 0; for i = 1, 4000000 do n = n + i end; return n"
+    with cloud.cluster_client(shown) as client:
+        for key in ("a", "b"):
+            client.eval(slow, 1, key)
+    entries = cloud.get(f"{path}/slow-log")["entries"]
+    asked = {entry["arguments"].split()[-1] for entry in entries if entry["arguments"].startswith("EVAL")}
+    assert asked == {"a", "b"}, "keys of different shards"
+    assert [entry["startTime"] for entry in entries] == sorted((entry["startTime"] for entry in entries), reverse=True)

@@ -225,18 +225,23 @@ pub(crate) async fn slow_log(app: App, call: Call) -> Answer {
     let (found, view) = locate(&app, &call)?;
     let number = ids::of_database(app.control(), view.database.id);
     let command = [b"SLOWLOG".to_vec(), b"GET".to_vec(), SLOW_ENTRIES.into()].to_vec();
-    let entries = match app.control().execute(&call.caller, view.database.id, command).await? {
-        Reply::Array(entries) => entries.iter().filter_map(slow_entry).collect(),
-        _ => Vec::new(),
-    };
+    let replies = app
+        .control()
+        .execute_on_each_shard(&call.caller, view.database.id, command);
+    let replies = replies.await?;
+    let of_each = replies.iter().flat_map(|reply| match reply {
+        Reply::Array(entries) => entries.as_slice(),
+        _ => &[],
+    });
+    let mut entries: Vec<(i64, Value)> = of_each.filter_map(slow_entry).collect();
+    entries.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let entries: Vec<Value> = entries.into_iter().map(|(_, entry)| entry).collect();
     let path = format!("{}/{}/databases/{number}/slow-log", call.family().path(), found.number);
-    Ok(ok(
-        &json!({ "entries": Value::Array(entries), "links": call.links(&path) }),
-    ))
+    Ok(ok(&json!({ "entries": entries, "links": call.links(&path) })))
 }
 
-/// One entry of `SLOWLOG GET`: id, Unix time, microseconds, arguments.
-fn slow_entry(entry: &Reply) -> Option<Value> {
+/// One entry of `SLOWLOG GET`: id, Unix time, microseconds, arguments; with its time, to be put in order.
+fn slow_entry(entry: &Reply) -> Option<(i64, Value)> {
     let Reply::Array(fields) = entry else { return None };
     let [
         Reply::Integer(id),
@@ -256,7 +261,9 @@ fn slow_entry(entry: &Reply) -> Option<Value> {
         })
         .collect();
     let started = pilothouse_model::Timestamp::from_millis(at.saturating_mul(1000));
-    Some(json!({ "id": id, "startTime": time::millis(started), "duration": micros, "arguments": words.join(" ") }))
+    let shown =
+        json!({ "id": id, "startTime": time::millis(started), "duration": micros, "arguments": words.join(" ") });
+    Some((*at, shown))
 }
 
 /// The database that the path names, which must be in the subscription that it names.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use pilothouse_engine::Reply;
 use pilothouse_model::{
-    Database, DatabaseId, Liveness, Observation, Operation, ServerId, ServerObservation, Timestamp,
+    Database, DatabaseId, Liveness, Observation, Operation, Server, ServerId, ServerObservation, Shard, Timestamp,
 };
 use pilothouse_planner::{Verdict, lifecycle};
 use pilothouse_store::View;
@@ -87,22 +87,45 @@ impl Control {
         view
     }
 
-    /// Runs one client command with full rights on the primary. Commands that tenants never get are refused by the driver.
+    /// Runs one client command with full rights on the primary of the first shard. Commands that tenants never get are refused by the driver.
     pub async fn execute(&self, caller: &Caller, id: DatabaseId, command: Vec<Vec<u8>>) -> Result<Reply, ControlError> {
         let shown = self.database(caller, id)?;
+        let first = shown.database.layout.shards.first();
+        self.execute_on(&shown.database, first.and_then(Shard::primary), &command)
+            .await
+    }
+
+    /// As [`Control::execute`], on the primary of every shard at once; the answers stand in the order of the shards.
+    pub async fn execute_on_each_shard(
+        &self,
+        caller: &Caller,
+        id: DatabaseId,
+        command: Vec<Vec<u8>>,
+    ) -> Result<Vec<Reply>, ControlError> {
+        let shown = self.database(caller, id)?;
+        let shards = shown.database.layout.shards.iter();
+        let asked = shards.map(|shard| self.execute_on(&shown.database, shard.primary(), &command));
+        futures_util::future::try_join_all(asked).await
+    }
+
+    async fn execute_on(
+        &self,
+        database: &Database,
+        primary: Option<&Server>,
+        command: &[Vec<u8>],
+    ) -> Result<Reply, ControlError> {
         let unavailable = |why: String| ControlError::Unavailable {
             why,
             retry_after: Duration::from_secs(1),
         };
-        let primary = shown.database.layout.shards.first().and_then(|shard| shard.primary());
         let primary = primary.ok_or_else(|| unavailable("the database has no primary yet".to_owned()))?;
         let deadline = Instant::now() + COMMAND_TIMEOUT;
         let mut session = self
-            .connect(&shown.database, primary, deadline)
+            .connect(database, primary, deadline)
             .await
             .map_err(|error| unavailable(error.message))?;
         session
-            .execute(&command, deadline)
+            .execute(command, deadline)
             .await
             .map_err(|error| unavailable(error.message))
     }
