@@ -10,7 +10,7 @@ from support.cloud import Cloud, database, subscription
 from support.pilothouse import Pilothouse, free_port
 from support.s3 import ACCESS_KEY, S3, SECRET_KEY
 
-SECONDS = 30
+SECONDS = 60
 ACCOUNT, OTHER = "backup", "other"
 KEYS = """
 [[redis_cloud.accounts]]

@@ -10,7 +10,7 @@ from support import wait
 from support.pilothouse import Pilothouse
 from support.s3 import ACCESS_KEY, S3, SECRET_KEY, Line
 
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +104,30 @@ def test_what_is_no_location_is_refused(api):
         api.expect(406, "PUT", "/v1/cluster", {"s3_url": url}, code="invalid_configuration")
 
 
-def test_an_upload_that_breaks_off_leaves_no_backup(pilothouse, api, s3):
-    bdb = api.create("broken", memory_size=512 << 20)
+def large(pilothouse, api, name):
+    """A database whose backup goes up in several parts."""
+    bdb = api.create(name, memory_size=512 << 20)
     with pilothouse.client(bdb) as client:
         for n in range(24):
             client.set(f"noise:{n}", os.urandom(1 << 20))
+    return bdb
+
+
+def test_an_upload_is_taken_up_again_after_a_crash(pilothouse, api, s3):
+    uid, before = large(pilothouse, api, "killed")["uid"], set(s3.files("backups"))
+    api.post(f"/v1/bdbs/{uid}/actions/export", {"export_location": bucket()})
+    wait.until("a part is there", lambda: s3.parts("backups"), SECONDS)
+    pilothouse.kill()
+    assert set(s3.files("backups")) == before
+    pilothouse.start()
+    assert ended(api, uid, "export") == ""
+    [written] = set(s3.files("backups")) - before
+    assert gzip.open(s3.files("backups")[written]).read().startswith(b"REDIS")
+    assert not s3.parts("backups"), "what the first attempt sent is removed"
+
+
+def test_an_upload_that_breaks_off_leaves_no_backup(pilothouse, api, s3):
+    bdb = large(pilothouse, api, "broken")
     before = set(s3.files("backups"))
     with Line(s3.port, cut_after=12 << 20) as line:
         api.put("/v1/cluster", {"s3_url": line.url})
@@ -129,7 +148,8 @@ def test_an_upload_that_breaks_off_leaves_no_backup(pilothouse, api, s3):
 def test_a_schedule_writes_to_a_bucket(pilothouse, api, s3):
     uid = api.create("scheduled")["uid"]
     location = bucket(subdir="scheduled")
-    api.put(f"/v1/bdbs/{uid}", {"backup": True, "backup_interval": 4, "backup_interval_offset": 0, "backup_location": location})
+    schedule = {"backup": True, "backup_interval": 4, "backup_interval_offset": 0, "backup_location": location}
+    wait.until("it is set", lambda: api.call("PUT", f"/v1/bdbs/{uid}", schedule).status_code == 200, SECONDS)
     shown = api.bdb(uid)["backup_location"]
     assert shown == {**location, "secret_access_key": ""}
 

@@ -1,5 +1,6 @@
 """A real S3-compatible service on a directory, and a connection to it that can be cut."""
 
+import contextlib
 import shutil
 import socket
 import socketserver
@@ -94,8 +95,10 @@ class Line:
                 with self.lock:
                     self.left -= len(piece)
                 service.sendall(piece)
-            for end in (service, client) if self.left <= 0 else (service,):
-                end.shutdown(socket.SHUT_RDWR if self.left <= 0 else socket.SHUT_WR)
+            cut = self.left <= 0
+            for end in (service, client) if cut else (service,):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR if cut else socket.SHUT_WR)
             back.join()
 
     def _pump(self, service, client):
