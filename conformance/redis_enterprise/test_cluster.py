@@ -1,5 +1,6 @@
 """Clusters: several shards that clients reach directly, made, failed over and grown while a cluster-aware client works."""
 
+import gzip
 import random
 import time
 
@@ -151,6 +152,33 @@ def test_flush_and_password_reach_every_shard(pilothouse):
     bdb = pilothouse.api.settled(uid)
     with pilothouse.cluster_client(bdb) as client:
         assert client.dbsize(target_nodes=redis.RedisCluster.PRIMARIES) in (0, [0, 0, 0])
+    pilothouse.api.remove(uid)
+
+
+def test_an_export_has_a_file_for_each_shard(pilothouse):
+    place = pilothouse.home / "exports"
+    place.mkdir()
+    place.chmod(0o777)
+    bdb = cluster(pilothouse, "exported", 3, replication=True)
+    uid = bdb["uid"]
+    with pilothouse.cluster_client(bdb) as client:
+        for number in range(300):
+            client.set(f"key:{number}:", number)
+    location = {"export_location": {"type": "mount_point", "path": str(place)}}
+    started = pilothouse.api.post(f"/v1/bdbs/{uid}/actions/export", location)
+    assert pilothouse.api.action(started["action_uid"])["status"] == "completed"
+    files = sorted(place.glob("*.rdb.gz"))
+    assert [part.name.split("-")[1] for part in files] == ["1_of_3", "2_of_3", "3_of_3"], files
+    contents = [gzip.decompress(part.read_bytes()) for part in files]
+    assert all(content.startswith(b"REDIS") for content in contents)
+    for number in range(300):
+        assert sum(f"key:{number}:".encode() in content for content in contents) == 1, number
+    source = {"dataset_import_sources": [{"type": "mount_point", "path": str(files[0])}]}
+    pilothouse.api.expect(406, "POST", f"/v1/bdbs/{uid}/actions/import", source, code="invalid_oss_cluster_configuration")
+    # A command of ours finds the server that has the key.
+    for number in range(5):
+        answer = pilothouse.api.post(f"/v1/bdbs/{uid}/command", {"command": "GET", "args": [f"key:{number}:"]})
+        assert answer["response"] == str(number), answer
     pilothouse.api.remove(uid)
 
 

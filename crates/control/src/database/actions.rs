@@ -237,6 +237,10 @@ impl Control {
         let confined = matches!(caller.scope, crate::TenantScope::Only(_));
         let accepted = self
             .act(caller, id, operation_kind, what, options, move |database, _| {
+                if kind == TransferKind::Import && database.spec.cluster {
+                    let why = "a file cannot be imported into a cluster: its keys belong to several servers";
+                    return Err(ControlError::invalid(Field::Cluster, why));
+                }
                 let last_success_at = database.transfer(kind).and_then(|transfer| transfer.last_success_at);
                 database.transfers.retain(|transfer| transfer.kind != kind);
                 database.transfers.push(Transfer {

@@ -15,6 +15,8 @@ use crate::{Caller, Control, ControlError, DatabaseView, Noun};
 
 /// How long a command that a client gives through the API may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a command follows the word of a server that another has the key.
+const REDIRECTS_MAX: usize = 5;
 /// How long a server may take to say how it is, before what it said last is good enough.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Databases whose servers are asked at once.
@@ -87,7 +89,8 @@ impl Control {
         view
     }
 
-    /// Runs one client command with full rights on the primary of the first shard. Commands that tenants never get are refused by the driver.
+    /// Runs one client command with full rights on the primary, in a cluster on the one that has the key. Commands that tenants never get
+    /// are refused by the driver.
     pub async fn execute(&self, caller: &Caller, id: DatabaseId, command: Vec<Vec<u8>>) -> Result<Reply, ControlError> {
         let shown = self.database(caller, id)?;
         let first = shown.database.layout.shards.first();
@@ -118,16 +121,23 @@ impl Control {
             why,
             retry_after: Duration::from_secs(1),
         };
-        let primary = primary.ok_or_else(|| unavailable("the database has no primary yet".to_owned()))?;
+        let mut server = primary.ok_or_else(|| unavailable("the database has no primary yet".to_owned()))?;
         let deadline = Instant::now() + COMMAND_TIMEOUT;
-        let mut session = self
-            .connect(database, primary, deadline)
-            .await
-            .map_err(|error| unavailable(error.message))?;
-        session
-            .execute(command, deadline)
-            .await
-            .map_err(|error| unavailable(error.message))
+        for _ in 0..REDIRECTS_MAX {
+            let mut session = self
+                .connect(database, server, deadline)
+                .await
+                .map_err(|error| unavailable(error.message))?;
+            let reply = session
+                .execute(command, deadline)
+                .await
+                .map_err(|error| unavailable(error.message))?;
+            match owner_of(database, &reply) {
+                Some(owner) => server = owner,
+                None => return Ok(reply),
+            }
+        }
+        Err(unavailable("the key is on its way between two servers".to_owned()))
     }
 
     /// The last lines that a server printed.
@@ -213,4 +223,13 @@ impl Control {
             facts,
         })
     }
+}
+
+/// The server that a reply names as the one that has the key; `None` for a reply that is an answer.
+fn owner_of<'a>(database: &'a Database, reply: &Reply) -> Option<&'a Server> {
+    let Reply::Error(text) = reply else { return None };
+    let address = text.strip_prefix("MOVED ")?.split(' ').nth(1)?;
+    let port: u16 = address.rsplit(':').next()?.parse().ok()?;
+    let mut servers = database.layout.servers();
+    servers.find(|server| [server.ports.plain, server.ports.tls].contains(&port))
 }

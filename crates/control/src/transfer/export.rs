@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pilothouse_backup::{FileName, OpenedLocation, Origin, Part, Progress};
+use pilothouse_backup::{FileName, OpenedLocation, Origin, Part, Progress, Stored};
 use pilothouse_engine::Session;
-use pilothouse_model::{Database, Persistence, ProcessState, Server, ServerId, TransferKind};
+use pilothouse_model::{
+    Database, Persistence, ProcessState, Server, ServerId, Shard, ShardId, SlotRange, TransferKind,
+};
 use pilothouse_planner::Verdict;
 
 use super::job::Job;
@@ -31,39 +33,103 @@ pub(super) async fn run(control: &Control, job: &Job) -> Result<Done, Halt> {
     pilothouse_backup::check_writable(&location)
         .await
         .map_err(|error| Halt::writing(&error))?;
-    let scratch = Scratch::of(control, job);
-    let server = snapshot(control, job, &scratch.0).await?;
-    fault::point("export-snapshot").await;
-    job.progressed(control, STORING.from).await?;
-    let origin = Origin {
-        database: job.database,
-        tenant: job.record(control)?.tenant,
-    };
-    let name = FileName::new(origin, &job.name, Part::WHOLE, job.asked_at());
-    let progress = Progress::new();
-    let storing = pilothouse_backup::store(&location, &name, &scratch.0, &progress);
-    let stored = shown(control, job, &progress, STORING, storing)
-        .await?
-        .map_err(|error| Halt::writing(&error))?;
-    fault::point("export-stored").await;
+    let mut files = Vec::new();
+    let shards = shards(control, job).await?;
+    for (number, shard) in (1_u16..).zip(&shards) {
+        let part = Part {
+            number,
+            count: u16::try_from(shards.len()).unwrap_or(u16::MAX),
+            slots: SlotRange {
+                first: shard.slots.first().map_or(0, |range| range.first),
+                last: shard.slots.last().map_or(SlotRange::ALL.last, |range| range.last),
+            },
+        };
+        files.push(export(control, job, &location, shard.id, part).await?);
+    }
     let warning = prune(control, job, &location).await;
+    let (plain, packed) = files.iter().fold((0, 0), |(plain, packed), file| {
+        (plain + file.stored.plain_bytes, packed + file.stored.stored_bytes)
+    });
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let servers: Vec<ServerId> = files.iter().map(|file| file.server).collect();
     Ok(Done {
-        facts: serde_json::json!({
-            "file": name.as_str(),
-            "bytes": stored.plain_bytes,
-            "stored_bytes": stored.stored_bytes,
-            "server": server,
-        }),
+        facts: match (names.as_slice(), servers.as_slice()) {
+            ([file], [server]) => serde_json::json!({
+                "file": file, "bytes": plain, "stored_bytes": packed, "server": server,
+            }),
+            _ => serde_json::json!({
+                "files": names, "bytes": plain, "stored_bytes": packed, "servers": servers,
+            }),
+        },
         warning,
     })
 }
 
+/// The shards as they stand while no slot is on its way: what moves meanwhile would be in two files or in none.
+async fn shards(control: &Control, job: &Job) -> Result<Vec<Shard>, Halt> {
+    let give_up = Instant::now() + SOURCE_PATIENCE;
+    loop {
+        let record = job.record(control)?;
+        let shards = &record.layout.shards;
+        if shards.iter().all(|shard| shard.importing.is_empty() && !shard.leaving) {
+            return Ok(shards.clone());
+        }
+        if Instant::now() >= give_up {
+            return Err(Halt::general(
+                "slots of the database are on their way between its shards",
+            ));
+        }
+        tokio::time::sleep(SOURCE_POLL).await;
+    }
+}
+
+/// A file that was stored.
+struct Exported {
+    name: FileName,
+    stored: Stored,
+    server: ServerId,
+}
+
+async fn export(
+    control: &Control,
+    job: &Job,
+    location: &OpenedLocation,
+    shard: ShardId,
+    part: Part,
+) -> Result<Exported, Halt> {
+    let scratch = Scratch::of(control, job);
+    let server = snapshot(control, job, shard, &scratch.0).await?;
+    fault::point("export-snapshot").await;
+    // Every shard has its share of the way.
+    let share = |at: u8| {
+        let done = u32::from(part.number - 1) * 100 + u32::from(at);
+        u8::try_from(done / u32::from(part.count.max(1))).unwrap_or(100)
+    };
+    let span = Span {
+        from: share(STORING.from),
+        to: share(STORING.to),
+    };
+    job.progressed(control, span.from).await?;
+    let origin = Origin {
+        database: job.database,
+        tenant: job.record(control)?.tenant,
+    };
+    let name = FileName::new(origin, &job.name, part, job.asked_at());
+    let progress = Progress::new();
+    let storing = pilothouse_backup::store(location, &name, &scratch.0, &progress);
+    let stored = shown(control, job, &progress, span, storing)
+        .await?
+        .map_err(|error| Halt::writing(&error))?;
+    fault::point("export-stored").await;
+    Ok(Exported { name, stored, server })
+}
+
 /// Has a server write a snapshot and takes it to `to`. When the server fails meanwhile, another is asked, once.
-async fn snapshot(control: &Control, job: &Job, to: &Path) -> Result<ServerId, Halt> {
+async fn snapshot(control: &Control, job: &Job, shard: ShardId, to: &Path) -> Result<ServerId, Halt> {
     let mut tried = Vec::new();
     let mut last = String::new();
     while tried.len() < ATTEMPTS {
-        let (record, server) = source(control, job, &tried).await?;
+        let (record, server) = source(control, job, shard, &tried).await?;
         match snapshot_of(control, job, &record, &server, to).await {
             Err(Halt::Failed(failure)) => {
                 tracing::warn!(server = %server.id, why = %failure.sentence, "a snapshot failed");
@@ -79,7 +145,12 @@ async fn snapshot(control: &Control, job: &Job, to: &Path) -> Result<ServerId, H
 
 /// The server whose snapshot is taken: a replica in sync, so that the primary is not slowed down, else the primary. One that was tried
 /// before only when there is no other.
-async fn source(control: &Control, job: &Job, tried: &[ServerId]) -> Result<(Arc<Database>, Server), Halt> {
+async fn source(
+    control: &Control,
+    job: &Job,
+    shard: ShardId,
+    tried: &[ServerId],
+) -> Result<(Arc<Database>, Server), Halt> {
     let give_up = Instant::now() + SOURCE_PATIENCE;
     loop {
         let record = job.record(control)?;
@@ -87,6 +158,7 @@ async fn source(control: &Control, job: &Job, tried: &[ServerId]) -> Result<(Arc
             .layout
             .shards
             .iter()
+            .filter(|other| other.id == shard)
             .flat_map(|shard| {
                 let synced = |server: &&Server| shard.lineage.synced.contains(&server.id) && !server.leaving;
                 shard.replicas().filter(synced).chain(shard.primary())
@@ -145,7 +217,7 @@ async fn catch_up(
     server: &Server,
     session: &mut dyn Session,
 ) -> Result<(), Halt> {
-    let primary = record.layout.shards.first().and_then(|shard| shard.primary());
+    let primary = record.layout.shard_of(server.id).and_then(|shard| shard.primary());
     let Some(primary) = primary.filter(|primary| primary.id != server.id) else {
         return Ok(());
     };

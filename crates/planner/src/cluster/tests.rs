@@ -173,6 +173,37 @@ fn strangers_are_introduced_once() {
 }
 
 #[test]
+fn a_new_cluster_owns_its_slots_before_its_servers_meet() {
+    let mut scene = Scene::settled(2);
+    scene.database.was_active = false;
+    scene.database.created_at = VIEWED_AT;
+    for server in [id(0, 1), id(0, 2), id(1, 1), id(1, 2)] {
+        let view = scene.view(server);
+        (view.slots, view.peers) = (SlotSet::new(), Vec::new());
+    }
+    let steps = scene.plan().steps;
+    let claims = steps.iter().filter(|step| matches!(step, Step::ClaimSlots { .. }));
+    assert_eq!(claims.count(), 2, "{steps:?}");
+    assert!(!steps.iter().any(|step| matches!(step, Step::Meet { .. })), "{steps:?}");
+}
+
+#[test]
+fn who_does_not_know_what_a_sibling_owns_asks_it() {
+    let mut scene = Scene::settled(2);
+    let (asker, owner) = (id(0, 2), id(1, 1));
+    for peer in &mut scene.view(asker).peers {
+        if peer.node == node(owner) {
+            peer.slots = SlotSet::new();
+        }
+    }
+    let ask = Step::Meet {
+        server: asker,
+        peers: vec![owner],
+    };
+    assert_eq!(scene.plan().steps, [ask]);
+}
+
+#[test]
 fn who_left_is_forgotten_and_who_is_away_is_not() {
     let mut scene = Scene::settled(2);
     let gone = ClusterPeer {

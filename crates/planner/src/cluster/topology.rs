@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pilothouse_model::{ClusterFacts, Server, ServerId, ServerRole, Shard, SlotSet};
+use pilothouse_model::{ClusterFacts, Server, ServerId, ServerRole, Shard, SlotRange, SlotSet};
 
 use super::balance::{Share, next_move};
 use crate::plan::state;
@@ -38,12 +38,26 @@ impl Together {
 /// What the servers need together. Slots move only while every shard is as wanted: `shards_settled`.
 pub(super) fn needs(input: &PlanInput<'_>, shards_settled: bool) -> Together {
     let cluster = Cluster::seen_in(input);
+    let owners = cluster.owners();
+    if !input.database.was_active {
+        // Slots before siblings: what a server owns when it is introduced is known at once, and what it claims later spreads by and by. And
+        // one that owns nothing within its first two seconds waits five more before it takes commands: these do not wait for each other.
+        let claims = cluster.claims(&cluster.present_owners());
+        if !claims.is_empty() {
+            return Together::first(claims);
+        }
+        if owners.is_none() {
+            return Together::waits("wait for every shard to have a primary");
+        }
+    }
     let mut steps = cluster.introductions();
     steps.extend(cluster.goodbyes());
-    let owners = cluster.owners();
     if let Some(owners) = &owners {
         steps.extend(cluster.claims(owners));
         steps.extend(cluster.records(owners));
+        if steps.is_empty() {
+            steps.extend(cluster.questions(owners));
+        }
     }
     if !steps.is_empty() {
         return Together::first(steps);
@@ -142,6 +156,32 @@ impl<'a> Cluster<'a> {
         steps
     }
 
+    /// A server that knows its siblings and not yet what they own asks once more: otherwise the word comes with the next of their regular
+    /// messages, up to seconds later.
+    fn questions(&self, owners: &[Owner<'_>]) -> Vec<Step> {
+        let asks = |view: &ClusterFacts| -> Vec<ServerId> {
+            let everything: SlotSet = [SlotRange::ALL].iter().collect();
+            let missing = everything.without(&seen_by(view));
+            let helpful = |owner: &&Owner<'_>| {
+                let port = self
+                    .servers
+                    .iter()
+                    .find(|server| server.id == owner.server)
+                    .map(|server| self.port(server));
+                knows(view, &owner.view.node)
+                    && !missing.common(&owner.view.slots).is_empty()
+                    && port.is_some_and(|port| !is_meeting(view, port))
+            };
+            owners.iter().filter(helpful).map(|owner| owner.server).collect()
+        };
+        self.views
+            .iter()
+            .map(|(server, view)| (*server, asks(view)))
+            .filter(|(_, peers)| !peers.is_empty())
+            .map(|(server, peers)| Step::Meet { server, peers })
+            .collect()
+    }
+
     /// Servers that are in the layout no more are forgotten. Judged only when every server of the layout was asked for its name.
     fn goodbyes(&self) -> Vec<Step> {
         if self.views.len() < self.servers.len() {
@@ -163,8 +203,17 @@ impl<'a> Cluster<'a> {
             .collect()
     }
 
+    /// The primaries that are there.
+    fn present_owners(&self) -> Vec<Owner<'a>> {
+        self.every_owner().flatten().collect()
+    }
+
     /// The primary of every shard; `None` while one of them is missing or not what it shall be.
     fn owners(&self) -> Option<Vec<Owner<'a>>> {
+        self.every_owner().collect()
+    }
+
+    fn every_owner(&self) -> impl Iterator<Item = Option<Owner<'a>>> {
         let input = self.input;
         let shards = input.database.layout.shards.iter();
         shards
@@ -177,15 +226,11 @@ impl<'a> Cluster<'a> {
                     .is_some_and(|replication| replication.role == ServerRole::Primary);
                 leads.then_some(Owner { shard, server, view })
             })
-            .collect()
     }
 
     /// Slots that no primary says are its own go to the shard that the layout gives them, but for those that are on their way: their keys
     /// may be where they go.
     fn claims(&self, owners: &[Owner<'_>]) -> Vec<Step> {
-        if self.views.len() < self.servers.len() {
-            return Vec::new();
-        }
         let mut owned = SlotSet::new();
         for owner in owners {
             let on_their_way: SlotSet = owner.shard.importing.iter().collect();
