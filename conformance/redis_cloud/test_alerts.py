@@ -40,4 +40,7 @@ def test_a_database_that_no_host_can_hold_is_refused(cloud):
         assert error["type"] == "PLANNER_INVALID_SIZE"
     task = cloud.task(cloud.submit("POST", "/subscriptions", subscription("dry", database("db", replication=True), dryRun=True)))
     assert task["response"]["resource"]["pricing"][0]["quantity"] == 2 and "resourceId" not in task["response"]
+    sharded = database("db", replication=True, supportOSSClusterApi=True, throughputMeasurement={"by": "number-of-shards", "value": 3})
+    task = cloud.task(cloud.submit("POST", "/subscriptions", subscription("dry", sharded, dryRun=True)))
+    assert task["response"]["resource"]["pricing"][0]["quantity"] == 6, "three shards, each with a replica"
     assert [each["name"] for each in cloud.get("/subscriptions")["subscriptions"]] == ["pilothouse"], "a dry run makes nothing"

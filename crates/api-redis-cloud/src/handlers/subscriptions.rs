@@ -131,10 +131,6 @@ fn prices(found: &Subscription) -> Value {
     found
         .databases
         .iter()
-        .map(|view| {
-            let spec = &view.database.spec;
-            let servers = u64::from(spec.shards) * (1 + u64::from(spec.replicas));
-            show::price(view.database.name.as_str(), region, servers)
-        })
+        .map(|view| show::price(view.database.name.as_str(), region, &view.database.spec))
         .collect()
 }

@@ -23,7 +23,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     check_name(&found, drafted.name.as_str(), None)?;
     if request.dry_run == Some(true) {
         let region = found.document.as_ref().map_or("us-east-1", |document| &document.region);
-        let price = show::price(drafted.name.as_str(), region, 1 + u64::from(drafted.spec.replicas));
+        let price = show::price(drafted.name.as_str(), region, &drafted.spec);
         return Ok(Processed::Answered(json!({ "resource": { "pricing": [price] } })));
     }
     drafted.document.steps = growth(task, &found, drafted.spec.memory_bytes);
@@ -172,22 +172,14 @@ pub(super) fn known(task: &Task<'_>, view: &DatabaseView) -> DatabaseDocument {
     })
 }
 
-/// What the fullest server of a database uses, bytes.
-pub(super) fn largest_use(view: &DatabaseView) -> u64 {
-    let facts = view.observation.servers.values().filter_map(|seen| seen.facts.as_ref());
-    facts.map(|facts| facts.used_memory_bytes).max().unwrap_or(0)
-}
-
 pub(super) async fn update(task: &Task<'_>) -> Outcome {
     let request: DatabaseRequest = task.typed()?;
     let (found, view) = locate_active(task)?;
     let database = &view.database;
     let drafted = asked::update(&request, database, &known(task, &view), &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), Some(&view))?;
-    let copies = 1 + u64::from(drafted.spec.replicas);
-    let shrinks =
-        drafted.spec.memory_bytes / copies < database.spec.memory_bytes / (1 + u64::from(database.spec.replicas));
-    if shrinks && largest_use(&view) > drafted.spec.memory_bytes / copies {
+    let room = |spec: &DatabaseSpec| spec.memory_bytes / (1 + u64::from(spec.replicas));
+    if room(&drafted.spec) < room(&database.spec) && show::used_bytes(&view) > room(&drafted.spec) {
         return Err(TaskError::new(
             "DATABASE_SIZE_SMALLER_THAN_USAGE",
             "the data would not fit any more",
@@ -195,7 +187,7 @@ pub(super) async fn update(task: &Task<'_>) -> Outcome {
     }
     if request.dry_run == Some(true) {
         let region = found.document.as_ref().map_or("us-east-1", |document| &document.region);
-        let price = show::price(drafted.name.as_str(), region, copies);
+        let price = show::price(drafted.name.as_str(), region, &drafted.spec);
         return Ok(Processed::Answered(json!({ "resource": { "pricing": [price] } })));
     }
     prepare(task, &drafted.spec, Some(&database.spec)).await?;

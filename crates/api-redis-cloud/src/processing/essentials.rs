@@ -4,7 +4,7 @@ use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed, Re
 use pilothouse_model::{Persistence, Subject, TlsMode};
 use serde_json::json;
 
-use super::databases::{answer, around, check_name, known, largest_use, locate_active, prepare, settling_creation};
+use super::databases::{answer, around, check_name, known, locate_active, prepare, settling_creation};
 use super::subscriptions::find_active;
 use super::view::{Subscription, subscriptions};
 use super::{Outcome, Task};
@@ -12,8 +12,8 @@ use crate::documents::FixedDocument;
 use crate::error::TaskError;
 use crate::ids;
 use crate::plans::Plan;
-use crate::translate::database as asked;
 use crate::translate::subscription::check_payment;
+use crate::translate::{database as asked, show};
 use crate::wire::database::DatabaseRequest;
 use crate::wire::fixed::{FixedDatabaseFields, FixedSubscriptionRequest};
 
@@ -164,7 +164,7 @@ fn other_plan(task: &Task<'_>, present: &Plan, wanted: u64) -> Result<Plan, Task
 fn resized(view: &pilothouse_control::DatabaseView, plan: &Plan) -> Result<UpdateDatabase, TaskError> {
     let database = &view.database;
     let refused = |code, why: &str| Err(TaskError::new(code, why));
-    if largest_use(view) > plan.dataset_bytes() {
+    if show::used_bytes(view) > plan.dataset_bytes() {
         return refused(
             "FIXED_SUBSCRIPTION_PLAN_SIZE_SMALLER_THEN_CURRENT_SUBSCRIPTION_USAGE",
             "the data would not fit any more",

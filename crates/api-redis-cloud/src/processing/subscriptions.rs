@@ -34,10 +34,9 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     let plan = plan(&request, &around)?;
     let bytes: u64 = plan.iter().map(|drafted| drafted.spec.memory_bytes).sum();
     if request.dry_run == Some(true) {
-        let pricing = plan.iter().map(|drafted| {
-            let servers = 1 + u64::from(drafted.spec.replicas);
-            show::price(drafted.name.as_str(), &document.region, servers)
-        });
+        let pricing = plan
+            .iter()
+            .map(|drafted| show::price(drafted.name.as_str(), &document.region, &drafted.spec));
         return Ok(Processed::Answered(
             json!({ "resource": { "pricing": pricing.collect::<Vec<Value>>() } }),
         ));

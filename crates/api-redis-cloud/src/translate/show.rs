@@ -1,7 +1,7 @@
 //! Subscriptions and databases as clients see them (specification §9.2, §10.3).
 
 use pilothouse_control::{Control, DatabaseView};
-use pilothouse_model::{FsyncPolicy, Persistence, ServerRole, TlsMode};
+use pilothouse_model::{DatabaseSpec, FsyncPolicy, Persistence, ServerRole, TlsMode};
 use serde_json::{Value, json};
 
 use super::{database as asked, size};
@@ -88,7 +88,8 @@ fn complete(object: &mut Value, view: &DatabaseView) {
     }
 }
 
-fn used_bytes(view: &DatabaseView) -> u64 {
+/// What its data take in all shards, bytes.
+pub(crate) fn used_bytes(view: &DatabaseView) -> u64 {
     let facts = view.observation.servers.values().filter_map(|seen| seen.facts.as_ref());
     let primaries = facts.filter(|facts| facts.replication.role == ServerRole::Primary);
     primaries.map(|facts| facts.used_memory_bytes).sum()
@@ -233,7 +234,8 @@ pub(crate) fn subscription(sum: &Sum, document: Option<&SubscriptionDocument>, p
 }
 
 /// What a database costs: quantities are real, prices are nought (§13.3).
-pub(crate) fn price(name: &str, region: &str, servers: u64) -> Value {
+pub(crate) fn price(name: &str, region: &str, spec: &DatabaseSpec) -> Value {
+    let servers = u64::from(spec.shards) * (1 + u64::from(spec.replicas));
     json!({
         "databaseName": name,
         "type": "Shards",
