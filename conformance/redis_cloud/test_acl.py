@@ -67,6 +67,7 @@ def test_a_user_logs_in_with_exactly_the_rights_of_its_rule(pilothouse, cloud, t
     rule = cloud.done("POST", "/acl/redisRules", {"name": "orders", "redisRule": "+@read +set ~orders:*"})
     assert named(cloud, "redisRules", "orders") == {"id": rule, "name": "orders", "acl": "+@read +set ~orders:*", "isDefault": False, "status": "active"}
     role = cloud.done("POST", "/acl/roles", {"name": "clerk", "redisRules": [{"ruleName": "orders", "databases": on(single)}, {"ruleName": "Read-Only", "databases": on(pair)}]})
+    active(cloud, "roles", "clerk")
     user = cloud.done("POST", "/acl/users", {"name": "ada", "role": "clerk", "password": PASSWORD})
     active(cloud, "users", "ada")
     assert cloud.get(f"/acl/users/{user}") == {"id": user, "name": "ada", "role": "clerk", "status": "active", "links": []}

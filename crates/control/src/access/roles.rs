@@ -159,6 +159,8 @@ impl Control {
             Ok(())
         })
         .await?;
+        // Nobody holds it yet, but that its databases know it is to be seen soon.
+        self.wake_each(role.grants.iter().flat_map(|grant| grant.databases.iter().copied()));
         Ok(Arc::new(role))
     }
 
