@@ -72,6 +72,8 @@ impl StoreError {
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            // The disk gave what it has: the file points behind its own end.
+            io::ErrorKind::UnexpectedEof => Self::Damaged(format!("{}: the file ends too early", doing.into())),
             _ => Self::Io {
                 doing: doing.into(),
                 source: Arc::new(source),
