@@ -1,11 +1,12 @@
 //! The figures of the whole program, measured from outside, beside a bare server of the same binary in the same run.
 //!
-//! `cargo bench -p pilothouse-server --bench figures -- [provisioning] [failover] [api] [restart] [idle]`; nothing named runs all.
+//! `cargo bench -p pilothouse-server --bench figures -- [provisioning] [failover] [cluster] [api] [restart] [idle]`; nothing named runs all.
 //! `PILOTHOUSE_BENCH_RUNS` changes how often a failover is repeated (100). What is printed goes into `docs/benchmarks.md`.
 
 mod api;
 mod bare;
 mod client;
+mod cluster;
 mod failover;
 mod idle;
 mod program;
@@ -18,9 +19,10 @@ use std::process::ExitCode;
 
 type Section = (&'static str, fn() -> anyhow::Result<()>);
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     ("provisioning", provisioning::run),
     ("failover", failover::run),
+    ("cluster", cluster::run),
     ("api", api::run),
     ("restart", restart::run),
     ("idle", idle::run),
