@@ -3,11 +3,13 @@ again when the cause is gone."""
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -47,23 +49,38 @@ def test_port_taken(pilothouse, api):
     api.remove(bdb["uid"])
 
 
+def put_other_series(binary):
+    """Puts a redis-server there that says it is of a series that is installed nowhere else."""
+    installed = shutil.which("redis-server")
+    printed = subprocess.run([installed, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"v=(\d+\.\d+\.\d+)", printed).group(1)
+    major, minor, patch = version.split(".")
+    other = f"{major}.{(int(minor) + 5) % 10}.{patch}"
+    assert len(other) == len(version), "the version stands in the binary and must keep its length"
+    binary.write_bytes(Path(installed).read_bytes().replace(version.encode(), other.encode()))
+    binary.chmod(0o755)
+    return other
+
+
 def test_missing_binary():
     with Pilothouse() as pilothouse:
         binaries = pilothouse.home / "bin"
         binaries.mkdir()
-        shutil.copy(shutil.which("redis-server"), binaries / "redis-server")
+        version = put_other_series(binaries / "redis-server")
         nowhere = pilothouse.home / "empty"
         nowhere.mkdir()
         pilothouse.environment |= {"PILOTHOUSE_ENGINES__SEARCH_PATH": str(binaries), "PATH": str(nowhere)}
         pilothouse.start()
         pilothouse.api.bootstrap()
-        pilothouse.api.remove(pilothouse.api.create("fine")["uid"])
+        pilothouse.api.remove(pilothouse.api.create("fine", version=version)["uid"])
+        # Another patch of its series would do; there is none.
         (binaries / "redis-server").rename(binaries / "elsewhere")
-        said = failed_create(pilothouse)
+        said = failed_create(pilothouse, version=version)
         assert "redis-server" in said or "redis" in said, said
         invariants.check(pilothouse)
         (binaries / "elsewhere").rename(binaries / "redis-server")
-        pilothouse.api.create("fine-again")
+        wait.until("the binary is found again", lambda: pilothouse.api.call("POST", "/v1/bdbs", {
+            "name": "fine-again", "memory_size": 32 << 20, "version": version}).ok, 20)
 
 
 @pytest.mark.skipif(not ROOT, reason="mounting a small file system needs root")

@@ -66,7 +66,15 @@ impl Control {
     /// Starts the server, fenced: what it reads from disk lets nobody in but us.
     async fn start_server(&self, record: &Record, server: &Server) -> Result<(), StepError> {
         let memory = self.0.memories.of(server.id);
-        self.correct_version(record, server).await?;
+        match self.correct_version(record, server).await {
+            Ok(()) => {}
+            // No version of its series is there: a start that failed, which is counted, told, and tried again less and less often.
+            Err(StepError::Control(error)) => {
+                health::count_failed_start(self, server.id, &error.to_string());
+                return Ok(());
+            }
+            Err(other) => return Err(other),
+        }
         self.end_stray(record, server).await;
         // What an earlier persistence left behind must not come back as if it were the data.
         if record.spec.persistence == Persistence::Disabled && self.0.runtime.data_bytes(server.id).await? > 0 {
