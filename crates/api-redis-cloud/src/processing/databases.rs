@@ -31,8 +31,13 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
     if drafted.document.holds_subscription {
         check_pending(task, Some(found.number))?;
     }
+    make(task, &found, drafted).await
+}
+
+/// Makes a database that was checked; the task is answered in the commit that makes it.
+pub(super) async fn make(task: &Task<'_>, found: &Subscription, drafted: asked::Drafted) -> Outcome {
     prepare(task, &drafted.spec, None).await?;
-    let caller = settling_creation(task, &found, &drafted.name);
+    let caller = settling_creation(task, found, &drafted.name);
     let command = CreateDatabase {
         name: drafted.name,
         spec: drafted.spec,
@@ -48,7 +53,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
 }
 
 /// The caller of a command that makes a database of that name: the task is answered with its number.
-pub(super) fn settling_creation(task: &Task<'_>, found: &Subscription, name: &DatabaseName) -> Caller {
+fn settling_creation(task: &Task<'_>, found: &Subscription, name: &DatabaseName) -> Caller {
     let (number, group, name) = (found.number, found.id, name.clone());
     let tenant = task.pending.operation.tenant;
     task.settling_with(move |view| {

@@ -1,16 +1,15 @@
 //! Essentials subscriptions and their databases: sizes and limits come from plans (specification §12).
 
-use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed, RequestOptions, UpdateDatabase};
-use pilothouse_model::{Persistence, Subject, TlsMode};
+use pilothouse_control::{CreateGroup, GroupChange, Processed, RequestOptions, UpdateDatabase};
+use pilothouse_model::{Persistence, TlsMode};
 use serde_json::json;
 
-use super::databases::{answer, around, check_name, known, locate_active, prepare, settling_creation};
-use super::subscriptions::find_active;
+use super::databases::{answer, around, check_name, known, locate_active, make, prepare};
+use super::subscriptions::{find_active, settling_group};
 use super::view::{Subscription, subscriptions};
 use super::{Outcome, Task};
 use crate::documents::FixedDocument;
 use crate::error::TaskError;
-use crate::ids;
 use crate::plans::Plan;
 use crate::translate::subscription::check_payment;
 use crate::translate::{database as asked, show};
@@ -38,13 +37,7 @@ pub(super) async fn create_subscription(task: &Task<'_>) -> Outcome {
         payment_method: request.payment_method.unwrap_or_default(),
         payment_method_id: request.payment_method_id,
     };
-    let tenant = task.pending.operation.tenant;
-    let caller = task.settling_with(move |view| {
-        // The newest group of the account is the one of this commit.
-        let group = view.groups_of_tenant(tenant).last().map(|group| group.id);
-        let number = group.and_then(|group| view.wire_number(ids::SUBSCRIPTION, &Subject::Group(group)));
-        json!({ "resourceId": number })
-    });
+    let caller = settling_group(task);
     let command = CreateGroup {
         name,
         source_allow: Vec::new(),
@@ -221,20 +214,7 @@ pub(super) async fn create_database(task: &Task<'_>) -> Outcome {
     let drafted = asked::create(&request, &around(task, &found)?)?;
     check_name(&found, drafted.name.as_str(), None)?;
     asked::check_plan(&drafted.spec, &document.plan)?;
-    prepare(task, &drafted.spec, None).await?;
-    let caller = settling_creation(task, &found, &drafted.name);
-    let command = CreateDatabase {
-        name: drafted.name,
-        spec: drafted.spec,
-        group: found.id,
-        wire_id: None,
-        documents: vec![drafted.document.write()?],
-    };
-    task.app
-        .control()
-        .create_database(&caller, command, RequestOptions::PROCESSED)
-        .await?;
-    Ok(Processed::Settled)
+    make(task, &found, drafted).await
 }
 
 pub(super) async fn update_database(task: &Task<'_>) -> Outcome {

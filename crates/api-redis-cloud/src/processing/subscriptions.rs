@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilothouse_control::{CreateDatabase, CreateGroup, GroupChange, Processed};
+use pilothouse_control::{Caller, CreateDatabase, CreateGroup, GroupChange, Processed};
 use pilothouse_model::{Cidr, DatabaseName, Subject};
 use serde_json::{Value, json};
 
@@ -59,13 +59,7 @@ pub(super) async fn create(task: &Task<'_>) -> Outcome {
             })
         })
         .collect::<Result<Vec<_>, TaskError>>()?;
-    let tenant = task.pending.operation.tenant;
-    let caller = task.settling_with(move |view| {
-        // The newest group of the account is the one of this commit.
-        let group = view.groups_of_tenant(tenant).last().map(|group| group.id);
-        let number = group.and_then(|group| view.wire_number(ids::SUBSCRIPTION, &Subject::Group(group)));
-        json!({ "resourceId": number })
-    });
+    let caller = settling_group(task);
     let command = CreateGroup {
         name: request
             .name
@@ -248,4 +242,15 @@ pub(super) fn checked_sources(found: &Subscription, document: &SubscriptionDocum
         }
     }
     Ok(allowed)
+}
+
+/// The caller of a command that makes a subscription: the task is answered with its number.
+pub(super) fn settling_group(task: &Task<'_>) -> Caller {
+    let tenant = task.pending.operation.tenant;
+    task.settling_with(move |view| {
+        // The newest group of the account is the one of this commit.
+        let group = view.groups_of_tenant(tenant).last().map(|group| group.id);
+        let number = group.and_then(|group| view.wire_number(ids::SUBSCRIPTION, &Subject::Group(group)));
+        json!({ "resourceId": number })
+    })
 }

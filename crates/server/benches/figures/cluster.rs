@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bare::{self, Bare};
 use crate::client::{Api, Database};
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::summary;
 
 /// Clusters that are made.
@@ -20,10 +20,7 @@ const SLOTS: u32 = 4096;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let runs = std::env::var("PILOTHOUSE_BENCH_RUNS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100);
+    let runs = program::failovers();
     let program = Program::start()?;
     let mut api = program.api()?;
     let mut created = Vec::new();

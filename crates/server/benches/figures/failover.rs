@@ -4,17 +4,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::client::Database;
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::summary;
 
 /// How long a client waits for one reply before it counts the connection as lost.
 const REPLY_WITHIN: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let runs = std::env::var("PILOTHOUSE_BENCH_RUNS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100);
+    let runs = program::failovers();
     let program = Program::start()?;
     let mut api = program.api()?;
     let (uid, port) = program.create(&mut api, "failing", true)?;

@@ -14,6 +14,12 @@ use crate::client::Api;
 /// `admin@bench:bench-password`.
 const AUTHORIZATION: &str = "Basic YWRtaW5AYmVuY2g6YmVuY2gtcGFzc3dvcmQ=";
 
+/// How often a failover is repeated.
+pub(crate) fn failovers() -> usize {
+    let asked = std::env::var("PILOTHOUSE_BENCH_RUNS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(100)
+}
+
 pub(crate) struct Program {
     serve: Child,
     directory: tempfile::TempDir,
